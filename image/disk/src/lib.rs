@@ -1,0 +1,1 @@
+//! On-disk formats as bytes: GPT, FAT32 and the dm-verity hash tree.

@@ -1,0 +1,1 @@
+//! The builder: turns specifications and a lock into signed A/B disk images.

@@ -1,0 +1,1 @@
+//! The release: signed manifest, keys and verification.

@@ -1,0 +1,1 @@
+//! Boots the shipping image in QEMU and proves what it promises.

@@ -1,0 +1,1 @@
+//! What to build, as pure types: appliance, board and overlay specifications.
