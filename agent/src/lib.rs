@@ -1,1 +1,30 @@
-//! What runs on the device.
+//! What runs on the device, in the initrd and in the running system.
+//!
+//! Owns: the way from a verified root to a usable system (`prepare`), the read-through of a slot
+//! (`verify`), the commit of a trial boot (`commit`), and test settings of development images
+//! (`settings`). Never does: updates over the network, anything to the slot that runs.
+//! Invariant: a fact that cannot be read is an error, never a default; every failure exits non-zero.
+//!
+//! ```text
+//!   initrd:  prepare-root --> [switch root] --> verify-slot --> commit
+//!              | writes slot.json, trial.json      (only while trial.json exists)
+//! ```
+
+pub mod commit;
+pub mod disk;
+pub mod efivar;
+pub mod entry;
+pub mod files;
+pub mod fsck;
+pub mod layout;
+pub mod log;
+pub mod machine_id;
+pub mod mounts;
+pub mod power;
+pub mod prepare;
+pub mod roots;
+pub mod settings;
+pub mod slot;
+pub mod smbios;
+pub mod trial;
+pub mod verify;

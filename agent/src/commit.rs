@@ -1,0 +1,241 @@
+//! Making a healthy trial permanent: `commit`.
+//!
+//! Owns: one rename on the ESP, and the proof that nothing else changed.
+//! Never does: judge health, touch any other file. Invariant: at every moment at least one of the
+//! counted and the uncounted name holds the entry.
+//!
+//! ```text
+//!   roamcore-7+2-1.conf  --renameat-->  roamcore-7.conf      then fsync, syncfs, compare, unmount
+//! ```
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, Mode, OFlags, RenameFlags, fsync, open, renameat_with, syncfs, unlinkat,
+};
+
+use crate::disk::{self, DiskError};
+use crate::entry::{CountedEntry, DIRECTORY, EntryError, EntryName};
+use crate::files::{self, At, IoAt};
+use crate::log;
+use crate::mounts::{Esp, MountError};
+use crate::roots::Roots;
+use crate::slot::Slot;
+use crate::trial::{Trial, TrialError};
+
+/// An entry has a few hundred bytes.
+const ENTRY_LIMIT: u64 = 256 * 1024;
+/// Two slots have two entries; more than this is not our ESP.
+const MOST_ENTRIES: usize = 256;
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// This boot is not counted.
+    NotInTrial,
+    /// The slot is committed.
+    Committed {
+        /// Which.
+        slot: Slot,
+        /// Name of its entry now.
+        entry: String,
+    },
+}
+
+/// Why nothing was committed, or why it is not certain.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages name the fields")]
+pub enum CommitError {
+    #[error(transparent)]
+    Io(#[from] IoAt),
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(transparent)]
+    Trial(#[from] TrialError),
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    #[error("trial.json is about {recorded}, but {running} is running")]
+    OtherSlot { recorded: Slot, running: Slot },
+    #[error("disk {0} has no partition labelled \"esp\"")]
+    NoEsp(String),
+    #[error("{directory} has more than {MOST_ENTRIES} files")]
+    TooMany { directory: PathBuf },
+    #[error(
+        "neither {wanted:?} nor another counted {committed:?} is among the boot entries {present:?}"
+    )]
+    Missing {
+        wanted: String,
+        committed: String,
+        present: Vec<String>,
+    },
+    #[error(
+        "several counted entries of {committed:?}: {found:?}; remove all but the one that was booted"
+    )]
+    Ambiguous {
+        committed: String,
+        found: Vec<String>,
+    },
+    #[error(
+        "refused to replace {present:?}: it differs from {counted:?}; remove the one that is wrong"
+    )]
+    TargetDiffers { present: String, counted: String },
+    #[error("after the rename the boot entries are not as expected: {0:?}")]
+    Changed(Vec<String>),
+}
+
+/// Commits the running slot when it is on trial.
+pub fn run(roots: &Roots) -> Result<Outcome, CommitError> {
+    let Some(trial) = Trial::load(roots)? else {
+        return Ok(Outcome::NotInTrial);
+    };
+    let entry = trial.entry()?;
+    let running = disk::running(roots)?;
+    if running.slot != trial.slot {
+        return Err(CommitError::OtherSlot {
+            recorded: trial.slot,
+            running: running.slot,
+        });
+    }
+    let partition = running.disk.labelled(roots, "esp")?;
+    let partition = partition.ok_or_else(|| CommitError::NoEsp(running.disk.name.clone()))?;
+    let esp = Esp::mount(
+        &disk::node(roots, &partition.name),
+        &roots.facts().join("esp"),
+    )?;
+    // An error drops, and so unmounts, `esp`.
+    commit_entry(&esp.path().join(DIRECTORY), &entry)?;
+    esp.unmount()?;
+    Trial::remove(roots)?;
+    Ok(Outcome::Committed {
+        slot: trial.slot,
+        entry: entry.committed,
+    })
+}
+
+/// A file's bytes, or that it is something else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Content {
+    File(Vec<u8>),
+    Other,
+}
+
+type Snapshot = BTreeMap<OsString, Content>;
+
+/// The work on loader/entries, wherever it is mounted.
+pub fn commit_entry(directory: &Path, entry: &CountedEntry) -> Result<(), CommitError> {
+    let before = snapshot(directory)?;
+    let counted = find_counted(&before, entry)?;
+    if counted != entry.file {
+        log::warning(format!("{:?} is not there, taking {counted:?}", entry.file));
+    }
+    let present = find_target(&before, &entry.committed);
+    let mut expected = before.clone();
+    let content = expected.remove(&OsString::from(&counted));
+    let handle = open(
+        directory,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .at("open", directory)?;
+    match (present, content) {
+        (None, Some(content)) => {
+            expected.insert(OsString::from(&entry.committed), content);
+            // NOREPLACE: not even a file that appeared since the snapshot is overwritten.
+            renameat_with(
+                &handle,
+                &counted,
+                &handle,
+                &entry.committed,
+                RenameFlags::NOREPLACE,
+            )
+            .at("rename", &directory.join(&counted))?;
+        }
+        (Some(present), content) if before.get(&present) == content.as_ref() => {
+            unlinkat(&handle, &counted, AtFlags::empty())
+                .at("remove", &directory.join(&counted))?;
+        }
+        (present, _) => {
+            let present = present.unwrap_or_default().to_string_lossy().into_owned();
+            return Err(CommitError::TargetDiffers { present, counted });
+        }
+    }
+    fsync(&handle).at("sync", directory)?;
+    syncfs(&handle).at("sync the file system of", directory)?;
+    let after = snapshot(directory)?;
+    let changed: Vec<String> = expected
+        .keys()
+        .chain(after.keys())
+        .filter(|name| expected.get(*name) != after.get(*name))
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    if changed.is_empty() {
+        Ok(())
+    } else {
+        Err(CommitError::Changed(changed))
+    }
+}
+
+/// The counted file: the one that was booted, else the only one that becomes the same entry.
+fn find_counted(entries: &Snapshot, entry: &CountedEntry) -> Result<String, CommitError> {
+    let files = || {
+        entries
+            .iter()
+            .filter(|(_, content)| matches!(content, Content::File(_)))
+    };
+    let names = || files().filter_map(|(name, _)| name.to_str());
+    if names().any(|name| name == entry.file) {
+        return Ok(entry.file.clone());
+    }
+    let same = |name: &&str| matches!(EntryName::parse(name), Ok(EntryName::Counted { committed, .. }) if committed == entry.committed);
+    let mut found: Vec<String> = names().filter(same).map(str::to_owned).collect();
+    match (found.pop(), found.is_empty()) {
+        (Some(name), true) => Ok(name),
+        (Some(name), false) => {
+            found.push(name);
+            Err(CommitError::Ambiguous {
+                committed: entry.committed.clone(),
+                found,
+            })
+        }
+        (None, _) => Err(CommitError::Missing {
+            wanted: entry.file.clone(),
+            committed: entry.committed.clone(),
+            present: entries
+                .keys()
+                .map(|name| name.to_string_lossy().into_owned())
+                .collect(),
+        }),
+    }
+}
+
+/// The name we would rename to, as FAT sees it: without case.
+fn find_target(entries: &Snapshot, committed: &str) -> Option<OsString> {
+    entries
+        .keys()
+        .find(|name| name.eq_ignore_ascii_case(committed))
+        .cloned()
+}
+
+fn snapshot(directory: &Path) -> Result<Snapshot, CommitError> {
+    let mut entries = Snapshot::new();
+    for item in fs::read_dir(directory).at("list", directory)? {
+        let item = item.at("list", directory)?;
+        if entries.len() == MOST_ENTRIES {
+            return Err(CommitError::TooMany {
+                directory: directory.to_owned(),
+            });
+        }
+        let content = if item.file_type().at("inspect", &item.path())?.is_file() {
+            Content::File(files::read(&item.path(), ENTRY_LIMIT)?)
+        } else {
+            Content::Other
+        };
+        entries.insert(item.file_name(), content);
+    }
+    Ok(entries)
+}
