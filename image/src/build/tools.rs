@@ -1,0 +1,76 @@
+//! The tools tree: the locked programs that shape bytes.
+//!
+//! Owns: unpacking the lock's tools set and running its programs. Never does: configure those
+//! packages (their files are enough) or fall back to a program of the host.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::cache::{Cache, Cached, Key};
+use crate::command::Command;
+use crate::lock::{Lock, Set};
+use crate::sandbox::Sandbox;
+
+/// Packages of the tools tree; the lock pins their versions.
+pub const PACKAGES: [&str; 5] = [
+    "apt",
+    "dpkg",
+    "erofs-utils",
+    "mmdebstrap",
+    "systemd-boot-efi",
+];
+
+/// An unpacked tools tree.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    root: PathBuf,
+}
+
+impl Tools {
+    /// Unpacks the tools set from `debs`, a directory of its packages.
+    pub fn unpack(cache: &Cache, lock: &Lock, debs: &Path) -> Result<(Tools, Cached)> {
+        let key =
+            Key::new("tools", 1).with("set", lock.set_digest(Set::Tools).to_string().as_bytes());
+        let step = cache.step(&key, |dir| {
+            let root = dir.join("root");
+            std::fs::create_dir(&root).context("creating the tools tree")?;
+            for package in lock.packages(Set::Tools) {
+                let deb = debs.join(package.file_name());
+                Command::new("dpkg-deb")
+                    .arg("--extract")
+                    .arg(&deb)
+                    .arg(&root)
+                    .run()
+                    .with_context(|| format!("unpacking the tool package {}", package.name))?;
+            }
+            Sandbox::prepare(&root)
+        })?;
+        Ok((
+            Tools {
+                root: step.dir.join("root"),
+            },
+            step,
+        ))
+    }
+
+    /// Root of the tree.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A file of the tree.
+    pub fn file(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// A program of the tree, run by the tree's own loader and libraries, so that no namespace is
+    /// needed and nothing of the host is linked in.
+    pub fn program(&self, path: &str) -> Command {
+        Command::new(self.root.join("usr/lib64/ld-linux-x86-64.so.2"))
+            .clear_env()
+            .arg("--library-path")
+            .arg(self.root.join("usr/lib/x86_64-linux-gnu"))
+            .arg(self.root.join(path))
+    }
+}

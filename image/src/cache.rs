@@ -1,0 +1,238 @@
+//! Results of build steps, kept by the hash of what went into them.
+//!
+//! Owns: the cache directory's layout and its atomicity. Never does: judge whether a result is
+//! right, or evict anything.
+//! Invariant: a path under `steps/` is complete. A step works in `scratch/` and is renamed into
+//! place after its files are on disk, so a killed build leaves only rubbish in `scratch/`, which
+//! the next one removes.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+use crate::scratch::{self, Scratch};
+
+/// The hash of everything that shapes a step's result.
+#[derive(Clone)]
+pub struct Key {
+    name: &'static str,
+    hasher: Sha256,
+}
+
+impl Key {
+    /// Begins the key of step `name`; `version` changes when the step's own code changes meaning.
+    pub fn new(name: &'static str, version: u32) -> Key {
+        let mut hasher = Sha256::new();
+        hasher.update(b"roamcore-step\0");
+        let key = Key { name, hasher };
+        key.with("step", name.as_bytes())
+            .with("version", &version.to_le_bytes())
+    }
+
+    /// Adds one named input. Lengths are hashed too, so that inputs cannot run into each other.
+    #[must_use]
+    pub fn with(mut self, label: &str, bytes: &[u8]) -> Key {
+        for part in [label.as_bytes(), bytes] {
+            self.hasher.update((part.len() as u64).to_le_bytes());
+            self.hasher.update(part);
+        }
+        self
+    }
+
+    /// The step's directory name: hash first, like a Nix store path.
+    pub fn directory_name(&self) -> String {
+        let digest = self.hasher.clone().finalize();
+        let hex: String = digest.iter().take(20).map(|b| format!("{b:02x}")).collect();
+        format!("{hex}-{}", self.name)
+    }
+}
+
+/// A cache directory.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+/// A step's result and where it came from.
+#[derive(Debug)]
+pub struct Cached {
+    /// Directory that holds the step's files.
+    pub dir: PathBuf,
+    /// True when nothing had to be done.
+    pub hit: bool,
+}
+
+impl Cache {
+    /// Opens (and creates) the cache at `root`, and removes what killed builds left there.
+    pub fn open(root: &Path) -> Result<Cache> {
+        for dir in ["steps", "scratch", "pool", "logs"] {
+            let path = root.join(dir);
+            fs::create_dir_all(&path)
+                .with_context(|| format!("creating the cache directory {}", path.display()))?;
+        }
+        let root = root
+            .canonicalize()
+            .with_context(|| format!("resolving {}", root.display()))?;
+        scratch::tidy(&root.join("scratch"), "")?;
+        Ok(Cache { root })
+    }
+
+    /// The default place: `$ROAMCORE_CACHE`, else `$XDG_CACHE_HOME/roamcore`, else `~/.cache/roamcore`.
+    pub fn default_root() -> Result<PathBuf> {
+        if let Some(dir) = std::env::var_os("ROAMCORE_CACHE") {
+            return Ok(PathBuf::from(dir));
+        }
+        if let Some(dir) = std::env::var_os("XDG_CACHE_HOME") {
+            return Ok(PathBuf::from(dir).join("roamcore"));
+        }
+        let home = std::env::var_os("HOME").context("neither HOME nor ROAMCORE_CACHE is set")?;
+        Ok(PathBuf::from(home).join(".cache/roamcore"))
+    }
+
+    /// The cache's own directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A fresh private directory on the cache's filesystem, removed when dropped.
+    pub fn scratch(&self, name: &str) -> Result<Scratch> {
+        Scratch::create(&self.root.join("scratch"), &format!("{name}-"))
+    }
+
+    /// Where the program that does a step's work says what it did; kept when it fails.
+    pub fn log(&self, key: &Key) -> PathBuf {
+        let name = format!("{}.log", key.directory_name());
+        self.root.join("logs").join(name)
+    }
+
+    /// Returns the step's directory, calling `make` with an empty directory only when it is missing.
+    pub fn step(&self, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> Result<Cached> {
+        let dir = self.root.join("steps").join(key.directory_name());
+        if dir.is_dir() {
+            return Ok(Cached { dir, hit: true });
+        }
+        let scratch = self.scratch(key.name)?;
+        // Inside, so that the lock on the work area does not depend on what the step does to it.
+        let made = scratch.path().join("result");
+        fs::create_dir(&made).with_context(|| format!("creating {}", made.display()))?;
+        // Looked at before the work area goes, or there would be room again.
+        make(&made).or_else(|error| explain_full(error, &self.root))?;
+        sync_tree(&made).or_else(|error| explain_full(error, &self.root))?;
+        match fs::rename(&made, &dir) {
+            Ok(()) => {}
+            // Another build finished the same step first: its result is as good as ours.
+            Err(_) if dir.is_dir() => {}
+            Err(e) => {
+                return Err(e)
+                    .with_context(|| format!("moving a finished step to {}", dir.display()));
+            }
+        }
+        sync_dir(&self.root.join("steps"))?;
+        Ok(Cached { dir, hit: false })
+    }
+}
+
+/// Free bytes below which a failed write is taken for a full disk.
+const FULL: u64 = 8 << 20;
+
+/// Passes `error` on; says so when the filesystem of `dir` has no room left, because programs that
+/// ran out of room fail in words of their own.
+pub fn explain_full<T>(error: anyhow::Error, dir: &Path) -> Result<T> {
+    // A step may have freed its own work area on the way out; then the cause still tells.
+    let said = error.chain().any(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>();
+        io.is_some_and(|e| e.kind() == std::io::ErrorKind::StorageFull)
+    });
+    let full = rustix::fs::statvfs(dir).ok().filter(|stat| {
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        said || free < FULL || (stat.f_files > 0 && stat.f_favail == 0)
+    });
+    Err(match full {
+        Some(stat) => {
+            let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+            error.context(format!(
+                "the disk with {} is full (now {free} bytes and {} inodes are free); make room and run again",
+                dir.display(),
+                stat.f_favail
+            ))
+        }
+        None => error,
+    })
+}
+
+/// Syncs a directory, so that a rename in it lasts.
+pub fn sync_dir(dir: &Path) -> Result<()> {
+    fs::File::open(dir)
+        .and_then(|d| d.sync_all())
+        .with_context(|| format!("syncing {}", dir.display()))
+}
+
+/// Syncs the files directly inside `dir` and the directory itself.
+///
+/// Deep trees (the unpacked tools) are covered by their completion marker being written last and
+/// by one `syncfs`, which costs less than thousands of single syncs.
+fn sync_tree(dir: &Path) -> Result<()> {
+    let handle = fs::File::open(dir).with_context(|| format!("opening {}", dir.display()))?;
+    rustix::fs::syncfs(&handle)
+        .with_context(|| format!("syncing the filesystem of {}", dir.display()))
+}
+
+/// Writes a file so that its name appears only with its whole content.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let dir = path.parent().context("a file needs a directory")?;
+    let mut temp = tempfile::NamedTempFile::new_in(dir)
+        .with_context(|| format!("creating a temporary file in {}", dir.display()))?;
+    temp.write_all(bytes)
+        .with_context(|| format!("writing {}", path.display()))?;
+    set_mode(temp.path(), 0o644)?;
+    temp.as_file()
+        .sync_all()
+        .with_context(|| format!("syncing {}", path.display()))?;
+    temp.persist(path)
+        .with_context(|| format!("renaming into {}", path.display()))?;
+    sync_dir(dir)
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .with_context(|| format!("setting the mode of {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_step_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        let key = Key::new("demo", 1).with("x", b"1");
+        let failed = cache.step(&key, |d| {
+            fs::write(d.join("half"), "half").unwrap();
+            anyhow::bail!("no")
+        });
+        assert!(failed.is_err());
+        let made = cache
+            .step(&key, |d| Ok(fs::write(d.join("whole"), "whole")?))
+            .unwrap();
+        assert!(!made.hit);
+        assert!(!made.dir.join("half").exists());
+        assert!(
+            cache
+                .step(&key, |_| anyhow::bail!("must not run"))
+                .unwrap()
+                .hit
+        );
+    }
+
+    #[test]
+    fn inputs_do_not_run_into_each_other() {
+        let a = Key::new("demo", 1).with("a", b"bc").directory_name();
+        let b = Key::new("demo", 1).with("ab", b"c").directory_name();
+        assert_ne!(a, b);
+    }
+}

@@ -1,0 +1,180 @@
+//! The bill of materials: the rules of CycloneDX 1.6 that concern what we write.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "test helpers, too, may panic"
+)]
+
+use std::collections::BTreeSet;
+
+use roamcore_image::lock::{Lock, Package, Release, Set, Sha256, Snapshot};
+use roamcore_image::sbom::{Subject, cyclonedx};
+use serde_json::Value;
+
+fn lock() -> Lock {
+    let package = |name: &str, origin: &str| Package {
+        name: name.into(),
+        version: "1:2.0+b1".into(),
+        arch: "amd64".into(),
+        size: 10,
+        sha256: Sha256::of(name.as_bytes()),
+        path: format!("pool/{name}.deb"),
+        origin: origin.into(),
+        suite: "trixie".into(),
+        component: "main".into(),
+    };
+    Lock {
+        inputs: Sha256::of(b""),
+        epoch: 1_789_199_741,
+        snapshot: Snapshot {
+            resolved: "2026-11-21T08:00:00Z".into(),
+            apt: "2.6.2".into(),
+            releases: vec![Release {
+                origin: "debian".into(),
+                suite: "trixie".into(),
+                date: "2026-09-12T07:55:41Z".into(),
+                version: None,
+                key: None,
+            }],
+        },
+        image: vec![
+            package("bash", "debian"),
+            package("libstdc++6", "debian-security"),
+            package("pve", "vendor"),
+        ],
+        tools: vec![package("erofs-utils", "debian")],
+    }
+}
+
+const SUBJECT: Subject<'_> = Subject {
+    product: "roamcore-bare",
+    version: "0.1.0",
+};
+const COPYRIGHT: &str = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\nCopyright: x\nLicense: GPL-3+\n text\n\nFiles: m\nLicense: Expat\n";
+
+fn bom(lock: &Lock) -> String {
+    cyclonedx(lock, Set::Image, SUBJECT, |p| match p.name.as_str() {
+        "bash" => Some(COPYRIGHT.to_owned()),
+        "pve" => Some("Free for all.".to_owned()),
+        _ => None,
+    })
+    .unwrap()
+}
+
+fn keys(value: &Value) -> BTreeSet<&str> {
+    value
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
+}
+
+#[test]
+fn structure() {
+    let text = bom(&lock());
+    let bom: Value = serde_json::from_str(&text).unwrap();
+    let expected = [
+        "bomFormat",
+        "specVersion",
+        "serialNumber",
+        "version",
+        "metadata",
+        "components",
+    ];
+    assert_eq!(keys(&bom), BTreeSet::from(expected));
+    assert_eq!(
+        (&bom["bomFormat"], &bom["specVersion"], &bom["version"]),
+        (&"CycloneDX".into(), &"1.6".into(), &1.into())
+    );
+
+    // ^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$
+    let serial = bom["serialNumber"]
+        .as_str()
+        .unwrap()
+        .strip_prefix("urn:uuid:")
+        .unwrap();
+    let parts: Vec<usize> = serial.split('-').map(str::len).collect();
+    assert_eq!(parts, [8, 4, 4, 4, 12]);
+    assert!(
+        serial
+            .chars()
+            .all(|c| c == '-' || c.is_ascii_digit() || ('a'..='f').contains(&c))
+    );
+
+    let metadata = &bom["metadata"];
+    assert_eq!(metadata["timestamp"], "2026-09-12T07:55:41Z");
+    assert_eq!(metadata["component"]["type"], "operating-system");
+    assert_eq!(metadata["component"]["name"], "roamcore-bare");
+    assert_eq!(metadata["component"]["version"], "0.1.0");
+    assert_eq!(metadata["tools"]["components"][0]["type"], "application");
+
+    let components = bom["components"].as_array().unwrap();
+    assert_eq!(components.len(), 3);
+    let mut references = BTreeSet::from([metadata["component"]["bom-ref"].as_str().unwrap()]);
+    let known = BTreeSet::from([
+        "type",
+        "bom-ref",
+        "name",
+        "version",
+        "hashes",
+        "licenses",
+        "purl",
+        "properties",
+    ]);
+    for component in components {
+        assert!(keys(component).is_subset(&known));
+        assert_eq!(component["type"], "library");
+        assert!(
+            references.insert(component["bom-ref"].as_str().unwrap()),
+            "bom-ref is not unique"
+        );
+        let hash = &component["hashes"][0];
+        assert_eq!(hash["alg"], "SHA-256");
+        assert!(hash["content"].as_str().unwrap().parse::<Sha256>().is_ok());
+        assert_eq!(component["properties"][0]["name"], "roamcore:origin");
+    }
+    assert_eq!(
+        components[1]["purl"],
+        "pkg:deb/debian/libstdc%2B%2B6@1:2.0%2Bb1?arch=amd64&distro=trixie"
+    );
+    assert_eq!(components[1]["properties"][0]["value"], "debian-security");
+    assert_eq!(
+        components[2]["purl"],
+        "pkg:deb/vendor/pve@1:2.0%2Bb1?arch=amd64&distro=trixie"
+    );
+    let licences: Vec<&Value> = components[0]["licenses"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|l| &l["license"])
+        .collect();
+    assert_eq!(licences.len(), 2);
+    assert_eq!(
+        (&licences[0]["name"], &licences[1]["name"]),
+        (&"Expat".into(), &"GPL-3+".into())
+    );
+    for unknown in [&components[1], &components[2]] {
+        assert!(
+            unknown.get("licenses").is_none(),
+            "an unknown licence stays absent"
+        );
+    }
+}
+
+#[test]
+fn same_inputs_same_bytes() {
+    let lock = lock();
+    assert_eq!(bom(&lock), bom(&lock));
+    let serial = |text: &str| serde_json::from_str::<Value>(text).unwrap()["serialNumber"].clone();
+    let mut other = lock.clone();
+    other.image.pop();
+    assert_ne!(serial(&bom(&lock)), serial(&bom(&other)));
+    let renamed = Subject {
+        version: "0.2.0",
+        ..SUBJECT
+    };
+    let text = cyclonedx(&lock, Set::Image, renamed, |_| None).unwrap();
+    assert_ne!(serial(&bom(&lock)), serial(&text));
+}

@@ -1,0 +1,176 @@
+//! Proves that an ordinary user with a range of subordinate ids builds the same bytes as root, with
+//! owners and file capabilities as the packages have them.
+
+#![allow(clippy::unwrap_used, reason = "test helpers, too, may panic")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+use std::process::Command;
+
+use roamcore_image::cache::Cache;
+use roamcore_image::compare;
+use roamcore_image::lock::Lock;
+use roamcore_image::pool::Pool;
+use roamcore_image::tree::read_tar;
+use support::{
+    APPLIANCE, BUILDER, RELEASE, built, copy_checkout, copy_package, copy_tree, run, step, tool,
+};
+
+/// A user for the length of a test.
+struct User {
+    name: String,
+    id: u32,
+}
+
+impl User {
+    fn add(home: &Path) -> User {
+        let name = format!("roamcore-test-{}", std::process::id());
+        let mut useradd = tool("useradd").unwrap();
+        run(useradd
+            .args(["--no-create-home", "--shell", "/bin/sh", "--home-dir"])
+            .arg(home)
+            .arg(&name))
+        .ok();
+        let id = run(Command::new("id").args(["-u", &name]))
+            .ok()
+            .out
+            .trim()
+            .parse()
+            .unwrap();
+        let user = User { name, id };
+        if !fs::read_to_string("/etc/subuid")
+            .unwrap_or_default()
+            .contains(&user.name)
+        {
+            let mut usermod = tool("usermod").unwrap();
+            let range = [
+                "--add-subuids",
+                "600000-665535",
+                "--add-subgids",
+                "600000-665535",
+            ];
+            run(usermod.args(range).arg(&user.name)).ok();
+        }
+        user
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        if let Some(mut userdel) = tool("userdel") {
+            let _ = run(userdel.arg(&self.name));
+        }
+    }
+}
+
+fn give(path: &Path, id: u32) {
+    chown(path, Some(id), Some(id)).unwrap();
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            give(&entry.unwrap().path(), id);
+        }
+    }
+}
+
+#[test]
+fn an_ordinary_user_builds_the_same_image() {
+    let Some(built) = built() else { return };
+    if !support::root() || tool("newuidmap").is_none() || tool("useradd").is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let at = |name: &str| dir.path().join(name);
+    copy_checkout(&built.checkout(), &at("checkout"));
+    copy_tree(&built.keys(), &at("keys"));
+    fs::copy(BUILDER, at("roamcore-image")).unwrap();
+    fs::copy(&built.agent, at("agent")).unwrap();
+    let lock = Lock::read(&built.checkout().join("appliances/bare.lock")).unwrap();
+    let real = Pool::open(Cache::default_root().unwrap().join("pool")).unwrap();
+    fs::create_dir(at("pool")).unwrap();
+    for package in lock.image.iter().chain(&lock.tools) {
+        copy_package(&real.path(package), &at("pool").join(package.file_name()));
+    }
+    let user = User::add(&at("home"));
+    for name in ["home", "out"] {
+        fs::create_dir(at(name)).unwrap();
+    }
+    for name in ["home", "out", "keys", "checkout"] {
+        give(&at(name), user.id);
+    }
+    let id = user.id.to_string();
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid", &id, "--regid", &id, "--clear-groups"])
+        .arg(at("roamcore-image"));
+    command
+        .arg("--checkout")
+        .arg(at("checkout"))
+        .args(["build", APPLIANCE, "--offline", "--pool"]);
+    command
+        .arg(at("pool"))
+        .arg("--agent")
+        .arg(at("agent"))
+        .arg("--out")
+        .arg(at("out"));
+    command
+        .env("HOME", at("home"))
+        .env("ROAMCORE_KEYS", at("keys"))
+        .env_remove("ROAMCORE_CACHE");
+    command
+        .env_remove("XDG_CACHE_HOME")
+        .env("USER", &user.name)
+        .current_dir(dir.path());
+    let ran = run(&mut command);
+    if ran.code != 0 && ran.err.contains("Operation not permitted") && ran.err.contains("unshare") {
+        return support::skip(&format!(
+            "this machine forbids user namespaces: {}",
+            ran.err
+        ));
+    }
+    ran.ok();
+    // First where differences come from: the same step, by its name, made by root and by the user.
+    let cache = at("home").join(".cache/roamcore");
+    let mine = step(&cache, "root");
+    let roots = Cache::default_root()
+        .unwrap()
+        .join("steps")
+        .join(mine.file_name().unwrap());
+    let lines = |dir: &Path| -> BTreeSet<String> {
+        let files = fs::read_to_string(dir.join("root.files")).unwrap();
+        files.lines().map(str::to_owned).collect()
+    };
+    let (left, right) = (lines(&roots), lines(&mine));
+    let differing: Vec<&String> = left.symmetric_difference(&right).take(30).collect();
+    assert!(
+        differing.is_empty(),
+        "root's and the user's files differ: {differing:#?}"
+    );
+    let differences = compare::releases(&at("out").join(RELEASE), &built.release()).unwrap();
+    assert_eq!(differences, Vec::<String>::new());
+
+    let packages = read_tar(&step(&cache, "packages").join("packages.tar")).unwrap();
+    let owned: Vec<_> = packages
+        .iter()
+        .filter(|(_, node)| node.uid != 0 || node.gid != 0)
+        .collect();
+    assert!(owned.len() > 3, "no file has an owner of its own");
+    assert!(
+        owned
+            .iter()
+            .all(|(_, node)| node.uid != user.id && node.uid < 60_000 || node.uid == 65534)
+    );
+    let shadow = packages.get("etc/shadow").unwrap();
+    assert_eq!((shadow.uid, shadow.gid, shadow.mode), (0, 42, 0o640));
+    let capable = packages
+        .iter()
+        .filter(|(_, node)| node.xattrs.contains_key("security.capability"))
+        .count();
+    if capable == 0 {
+        support::skip("no package of `bare` has a file capability; owners and bytes were compared");
+    }
+}
