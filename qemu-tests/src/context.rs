@@ -1,0 +1,252 @@
+//! What a scenario works with: the image, directories, shared boots.
+//!
+//! Owns the stages. A stage is a named machine state at power-off, made at most once per run, that tests build on by overlays.
+//! (`savevm` cannot snapshot an NVMe disk, so a stage is a disk, never a running machine.) One guest may also be shared while
+//! it runs, between tests that only look.
+//! Invariant: a stage that failed is not tried again; every test that needs it fails with the first reason.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use anyhow::{Context as _, anyhow};
+
+use crate::accel::Accel;
+use crate::disk::base;
+use crate::error::{Error, Result, file};
+use crate::guest::Guest;
+use crate::image::Image;
+use crate::machine::Logs;
+use crate::machine::spec::MachineSpec;
+use crate::machine::state::{Frozen, MachineState};
+use crate::release::Release;
+
+/// A stage: the state and what its boot told.
+#[derive(Debug)]
+pub struct Stage {
+    /// The machine at power-off.
+    pub state: Frozen,
+    /// Facts asked from the guest while it ran: name, answer.
+    pub facts: BTreeMap<String, String>,
+}
+
+impl Stage {
+    /// A fact; an error names the one that is missing.
+    pub fn fact(&self, name: &str) -> anyhow::Result<&str> {
+        self.facts
+            .get(name)
+            .map(String::as_str)
+            .with_context(|| format!("the stage knows no fact `{name}`"))
+    }
+}
+
+/// Handed to every scenario.
+#[derive(Debug)]
+pub struct Ctx {
+    /// How guests run here.
+    pub accel: Accel,
+    image: Option<Image>,
+    out: PathBuf,
+    cache: PathBuf,
+    work: tempfile::TempDir,
+    test: RefCell<String>,
+    machines: Cell<u32>,
+    console: RefCell<Option<PathBuf>>,
+    stages: RefCell<BTreeMap<String, std::result::Result<Rc<Stage>, String>>>,
+    shared: RefCell<Option<Guest>>,
+    releases: RefCell<BTreeMap<String, Rc<Release>>>,
+}
+
+impl Ctx {
+    /// For a run with logs under `out` and big files under `cache`.
+    pub fn new(image: Option<Image>, out: &Path, cache: &Path) -> Result<Self> {
+        std::fs::create_dir_all(cache).map_err(file("create", cache))?;
+        let work = tempfile::Builder::new()
+            .prefix("work-")
+            .tempdir_in(cache)
+            .map_err(file("create", cache))?;
+        Ok(Self {
+            accel: Accel::detect(),
+            image,
+            out: out.into(),
+            cache: cache.into(),
+            work,
+            test: RefCell::default(),
+            machines: Cell::new(0),
+            console: RefCell::default(),
+            stages: RefCell::default(),
+            shared: RefCell::default(),
+            releases: RefCell::default(),
+        })
+    }
+
+    /// The image under test.
+    pub fn image(&self) -> Result<&Image> {
+        self.image.as_ref().ok_or_else(|| Error::Missing {
+            what: "an image".into(),
+            remedy: "give its release directory with --image".into(),
+        })
+    }
+
+    /// Whether an image was given.
+    pub fn has_image(&self) -> bool {
+        self.image.is_some()
+    }
+
+    /// Begins a test: its logs go to a directory of their own, emptied first.
+    pub fn begin(&self, test: &str) -> Result<()> {
+        *self.test.borrow_mut() = test.into();
+        *self.console.borrow_mut() = None;
+        let directory = self.logs_directory();
+        match std::fs::remove_dir_all(&directory) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(file("empty", &directory)(e)),
+            _ => std::fs::create_dir_all(&directory).map_err(file("create", &directory)),
+        }
+    }
+
+    /// Where the current test's logs are.
+    pub fn logs_directory(&self) -> PathBuf {
+        self.out.join(self.test.borrow().as_str())
+    }
+
+    /// The console log of the machine started last in this test.
+    pub fn last_console(&self) -> Option<PathBuf> {
+        self.console.borrow().clone()
+    }
+
+    /// Keeps the disks of this run instead of removing them.
+    pub fn keep(self) -> PathBuf {
+        drop(self.shared.take());
+        self.work.keep()
+    }
+
+    /// Names the logs of the next machine.
+    pub fn logs(&self, label: &str) -> Logs {
+        self.machines.set(self.machines.get() + 1);
+        let logs = Logs {
+            directory: self.logs_directory(),
+            prefix: format!("{}-{label}", self.machines.get()),
+        };
+        *self.console.borrow_mut() = Some(logs.file("console.log"));
+        logs
+    }
+
+    /// A new machine with the image on a disk of `size` bytes and fresh firmware variables.
+    pub fn new_machine(&self, size: u64) -> Result<MachineState> {
+        let raw = base::unpacked(&self.image()?.disk, &self.cache)?;
+        self.bare_machine()?.with_disk(&raw, size)
+    }
+
+    /// Size of the unpacked image in bytes.
+    pub fn image_size(&self) -> Result<u64> {
+        let raw = base::unpacked(&self.image()?.disk, &self.cache)?;
+        Ok(std::fs::metadata(&raw)
+            .map_err(file("look at", &raw))?
+            .len())
+    }
+
+    /// A release like the image, but with this version and sequence; built at most once per run.
+    pub fn release(&self, version: &str, sequence: u64) -> Result<Rc<Release>> {
+        if let Some(known) = self.releases.borrow().get(version) {
+            return Ok(Rc::clone(known));
+        }
+        let out = self.work.path().join("releases");
+        let built = Rc::new(Release::build(
+            self.image()?,
+            version,
+            sequence,
+            &out,
+            &self.cache,
+        )?);
+        self.releases
+            .borrow_mut()
+            .insert(version.into(), Rc::clone(&built));
+        Ok(built)
+    }
+
+    /// A new machine without a disk.
+    pub fn bare_machine(&self) -> Result<MachineState> {
+        MachineState::fresh(self.work.path(), &self.next_name())
+    }
+
+    /// A new machine that starts as a stage ended.
+    pub fn fork(&self, stage: &Stage) -> Result<MachineState> {
+        self.fork_state(&stage.state)
+    }
+
+    /// A new machine that starts as a frozen one.
+    pub fn fork_state(&self, frozen: &Frozen) -> Result<MachineState> {
+        frozen.fork(self.work.path(), &self.next_name())
+    }
+
+    fn next_name(&self) -> String {
+        self.machines.set(self.machines.get() + 1);
+        format!("m{}", self.machines.get())
+    }
+
+    /// Starts a machine on `state`.
+    pub fn start(&self, spec: &MachineSpec, state: MachineState, label: &str) -> Result<Guest> {
+        Guest::start(spec, state, self.accel, self.logs(label))
+    }
+
+    /// Boots `state` until its shell answers.
+    pub fn boot(&self, spec: &MachineSpec, state: MachineState, label: &str) -> Result<Guest> {
+        let mut guest = self.start(spec, state, label)?;
+        guest.wait_up()?;
+        Ok(guest)
+    }
+
+    /// The stage `name`, made by `make` if nobody asked for it before.
+    pub fn stage(
+        &self,
+        name: &str,
+        make: impl FnOnce(&Self) -> anyhow::Result<Stage>,
+    ) -> anyhow::Result<Rc<Stage>> {
+        if let Some(known) = self.stages.borrow().get(name) {
+            return known.clone().map_err(|first| {
+                let first = first.lines().next().unwrap_or_default();
+                anyhow!("stage `{name}` failed before: {first}")
+            });
+        }
+        // Not borrowed while it is made: a stage may stand on another one.
+        let made = make(self).with_context(|| format!("make the stage `{name}`"));
+        let kept = made.map(Rc::new).map_err(|error| format!("{error:#}"));
+        self.stages.borrow_mut().insert(name.into(), kept.clone());
+        let stage = kept.map_err(anyhow::Error::msg)?;
+        Ok(stage)
+    }
+
+    /// Lets `look` use the shared guest, made by `make` if none runs. A guest whose look failed is not used again.
+    pub fn with_shared<T>(
+        &self,
+        make: impl FnOnce(&Self) -> anyhow::Result<Guest>,
+        look: impl FnOnce(&mut Guest) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let mut guest = self.take_shared(make)?;
+        let result = look(&mut guest)?;
+        *self.shared.borrow_mut() = Some(guest);
+        Ok(result)
+    }
+
+    /// Takes the shared guest away, for a test that will spoil or end it.
+    pub fn take_shared(
+        &self,
+        make: impl FnOnce(&Self) -> anyhow::Result<Guest>,
+    ) -> anyhow::Result<Guest> {
+        let Some(mut guest) = self.shared.take() else {
+            return make(self);
+        };
+        let logs = self.logs("shared");
+        *self.console.borrow_mut() = Some(guest.machine()?.logs().file("console.log"));
+        guest.leave_evidence_in(logs);
+        Ok(guest)
+    }
+
+    /// Ends the shared guest, if one runs.
+    pub fn end_shared(&self) {
+        if let Some(guest) = self.shared.take() {
+            guest.discard();
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Unpacks `disk.img.zst` once and keeps it by its SHA-256.
+//!
+//! Owns the cache directory. Invariant: a file there with its final name is complete; it was written under a temporary name
+//! and renamed. Zero blocks become holes, so an unpacked image costs what it holds. The newest [`KEPT`] are kept.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result, file};
+
+/// Unpacked images that stay. Two appliances with one build to compare to; more only fills developers' disks.
+const KEPT: usize = 4;
+
+/// Granularity of holes: a multiple of every file system's block.
+const BLOCK: usize = 64 * 1024;
+
+/// Where unpacked images are kept.
+pub fn cache_directory() -> PathBuf {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(home)
+        .unwrap_or_else(|| PathBuf::from("/var/tmp"))
+        .join("roamcore/qemu-tests")
+}
+
+/// The unpacked form of `packed` in `cache`.
+pub fn unpacked(packed: &Path, cache: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(cache).map_err(file("create", cache))?;
+    let raw = cache.join(format!("{}.raw", digest(packed)?));
+    if !raw.exists() {
+        let temp =
+            tempfile::NamedTempFile::new_in(cache).map_err(file("create a file in", cache))?;
+        unpack(packed, temp.as_file())?;
+        temp.persist(&raw)
+            .map_err(|e| file("rename to", &raw)(e.error))?;
+        prune(cache, &raw)?;
+    }
+    // Absolute, because qcow2 resolves its backing file from its own directory.
+    std::fs::canonicalize(&raw).map_err(file("resolve", &raw))
+}
+
+fn digest(path: &Path) -> Result<String> {
+    let mut source = File::open(path).map_err(file("open", path))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0u8; 1 << 20];
+    loop {
+        match source.read(&mut buffer).map_err(file("read", path))? {
+            0 => break,
+            length => hash.update(&buffer[..length]),
+        }
+    }
+    Ok(hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+fn unpack(packed: &Path, mut raw: &File) -> Result<()> {
+    let source = File::open(packed).map_err(file("open", packed))?;
+    let mut decoder = zstd::Decoder::new(BufReader::with_capacity(1 << 20, source))
+        .map_err(file("unpack", packed))?;
+    let mut block = Vec::with_capacity(BLOCK);
+    let mut length = 0u64;
+    loop {
+        block.clear();
+        decoder
+            .by_ref()
+            .take(BLOCK as u64)
+            .read_to_end(&mut block)
+            .map_err(file("unpack", packed))?;
+        if block.is_empty() {
+            break;
+        }
+        length += block.len() as u64;
+        match block.iter().all(|&byte| byte == 0) {
+            true => raw.seek(SeekFrom::Start(length)).map(drop),
+            false => raw.write_all(&block),
+        }
+        .map_err(file("write what is unpacked from", packed))?;
+    }
+    raw.set_len(length)
+        .map_err(file("size what is unpacked from", packed))?;
+    match length {
+        0 => Err(Error::Format {
+            what: packed.display().to_string(),
+            reason: "holds no bytes".into(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Removes all but the newest images; `keep` always stays.
+fn prune(cache: &Path, keep: &Path) -> Result<()> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(cache).map_err(file("list", cache))? {
+        let entry = entry.map_err(file("list", cache))?;
+        let path = entry.path();
+        if path.extension().is_some_and(|e| e == "raw") && path != keep {
+            let made = entry
+                .metadata()
+                .and_then(|m| m.modified())
+                .map_err(file("look at", &path))?;
+            found.push((made, path));
+        }
+    }
+    found.sort();
+    for (_, old) in found.iter().rev().skip(KEPT - 1) {
+        std::fs::remove_file(old).map_err(file("remove", old))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn unpacks_once_with_holes_and_the_same_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut image = vec![0u8; 8 << 20];
+        image[5_000_000] = 7;
+        let packed = dir.path().join("disk.img.zst");
+        std::fs::write(&packed, zstd::encode_all(image.as_slice(), 3).unwrap()).unwrap();
+        let cache = dir.path().join("cache");
+        let raw = unpacked(&packed, &cache).unwrap();
+        assert!(std::fs::read(&raw).unwrap() == image);
+        let before = std::fs::metadata(&raw).unwrap();
+        assert!(
+            before.blocks() * 512 <= BLOCK as u64 * 2,
+            "{} blocks",
+            before.blocks()
+        );
+        assert_eq!(unpacked(&packed, &cache).unwrap(), raw);
+        assert_eq!(std::fs::metadata(&raw).unwrap().ino(), before.ino());
+    }
+
+    #[test]
+    fn torn_image_leaves_nothing_under_a_final_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let packed = dir.path().join("disk.img.zst");
+        let whole = zstd::encode_all(vec![9u8; 1 << 20].as_slice(), 3).unwrap();
+        std::fs::write(&packed, &whole[..whole.len() - 4]).unwrap();
+        assert!(unpacked(&packed, dir.path()).is_err());
+        let left = std::fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(left, 1);
+    }
+}

@@ -1,0 +1,110 @@
+//! Command line of the harness: `qemu-tests test [NAME...]`, `list`, `run`. Parses arguments and calls the library.
+
+mod interactive;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser};
+use roamcore_qemu_tests::context::Ctx;
+use roamcore_qemu_tests::disk::base;
+use roamcore_qemu_tests::image::Image;
+use roamcore_qemu_tests::registry::{self, Group};
+use roamcore_qemu_tests::{runner, scenarios};
+
+/// Boots an image in QEMU as a VP2430 would, and tests it.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Example: qemu-tests --image out/bare-vp2430/latest boot nics"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    test: TestArgs,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Boot the image with its serial console on the terminal; ctrl-a x leaves.
+    Run(interactive::RunArgs),
+}
+
+#[derive(Debug, Args)]
+struct TestArgs {
+    /// Tests or groups (ci, all); without any: ci.
+    names: Vec<String>,
+    /// List the tests and what each proves.
+    #[arg(long)]
+    list: bool,
+    /// Release directory with disk.img.zst and release.json.
+    #[arg(long, value_name = "DIR")]
+    image: Option<PathBuf>,
+    /// Where logs and evidence go, a directory for each test.
+    #[arg(long, value_name = "DIR", default_value = "out/qemu-tests")]
+    out: PathBuf,
+    /// Unpacked images and this run's disks [default: the user's cache directory].
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Also write the results as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Keep this run's disks.
+    #[arg(long)]
+    keep: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Some(Command::Run(args)) => interactive::run(args).map(|()| ExitCode::SUCCESS),
+        None => test(&cli.test),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+/// Exit codes: 0 all passed or skipped, 1 a test failed, 2 the harness itself failed.
+fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout();
+    if args.list {
+        for test in scenarios::ALL {
+            let group = if test.group == Group::Ci { "ci" } else { "all" };
+            writeln!(out, "{:10} {group:4} {}", test.name, test.proves)?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let tests = registry::select(scenarios::ALL, &args.names).map_err(anyhow::Error::msg)?;
+    let image = args
+        .image
+        .as_deref()
+        .map(Image::open)
+        .transpose()
+        .context("open the image")?;
+    let cache = args.cache.clone().unwrap_or_else(base::cache_directory);
+    // Absolute: QEMU writes logs there, whatever its own directory.
+    let ctx = Ctx::new(
+        image,
+        &std::path::absolute(&args.out)?,
+        &std::path::absolute(cache)?,
+    )?;
+    let reports = runner::run(&ctx, &tests, &mut out)?;
+    if let Some(path) = &args.json {
+        runner::save_json(&reports, path)?;
+    }
+    if args.keep {
+        writeln!(out, "\ndisks kept in {}", ctx.keep().display())?;
+    }
+    write!(out, "\n{}", runner::table(&reports))?;
+    Ok(if runner::failed(&reports) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}

@@ -1,0 +1,154 @@
+//! A further release of the appliance under test, made by the builder that stands beside the harness.
+//!
+//! Owns finding the builder and the agent, and reading a release apart: root, hash tree, UKI. Never changes a release.
+//! Both layouts work: `target/release` with `target/agent` (the front door), and any other target directory.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use roamcore_disk::fat::FatReader;
+use roamcore_disk::gpt::Gpt;
+use roamcore_disk::region::Region;
+use roamcore_disk::verity::RootHash;
+use roamcore_pe::uki;
+
+use crate::args;
+use crate::disk::base;
+use crate::error::{Error, Result, file};
+use crate::image::Image;
+use crate::tool;
+
+/// Path of slot A's UKI on a fresh disk's ESP.
+const UKI_A: &str = "EFI/roamcore/a/roamcore.efi";
+/// The ESP's size: no file on it can be larger.
+const UKI_LIMIT: u64 = 1 << 30;
+
+/// A release, read apart.
+#[derive(Debug)]
+pub struct Release {
+    /// Its version.
+    pub version: String,
+    /// Its deployment sequence, the version of its boot entry.
+    pub sequence: u64,
+    /// Its unpacked disk.
+    pub raw: PathBuf,
+    /// Offset and used length of its root on `raw`.
+    pub root: (u64, u64),
+    /// Offset and used length of its hash tree on `raw`.
+    pub verity: (u64, u64),
+    /// The root hash that its UKI demands.
+    pub root_hash: RootHash,
+    /// Its UKI, signed.
+    pub uki: Vec<u8>,
+}
+
+/// Why no further release can be built here, if so.
+pub fn impossible() -> Option<String> {
+    builder().and(agent()).err().map(|e| e.to_string())
+}
+
+impl Release {
+    /// Builds a release of the appliance of `like` into a directory below `out`.
+    pub fn build(
+        like: &Image,
+        version: &str,
+        sequence: u64,
+        out: &Path,
+        cache: &Path,
+    ) -> Result<Self> {
+        let appliance = match like.appliance.as_str() {
+            "roamcore-bare" => "bare",
+            other => other,
+        };
+        let line = args![
+            "build",
+            appliance,
+            "--agent",
+            agent()?.display(),
+            "--out",
+            out.display(),
+            "--version",
+            version,
+            "--sequence",
+            sequence
+        ];
+        tool::run(&builder()?.display().to_string(), &line)?;
+        let board = like.manifest["board"].as_str().unwrap_or("vp2430");
+        let directory = out.join(format!("{appliance}-{board}")).join(version);
+        Self::read(&Image::open(&directory)?, version, sequence, cache)
+    }
+
+    fn read(image: &Image, version: &str, sequence: u64, cache: &Path) -> Result<Self> {
+        let raw = base::unpacked(&image.disk, cache)?;
+        let mut disk = File::open(&raw).map_err(file("open", &raw))?;
+        let size = disk.metadata().map_err(file("look at", &raw))?.len();
+        let bad = |what: &str, why: String| Error::Format {
+            what: format!("{what} of {}", raw.display()),
+            reason: why,
+        };
+        let table =
+            Gpt::read_from(&mut disk, size).map_err(|e| bad("partition table", e.to_string()))?;
+        let esp = table
+            .gpt
+            .partition("esp")
+            .ok_or_else(|| bad("partition table", "no esp".into()))?;
+        let uki = Region::new(&mut disk, esp.offset(), esp.size())
+            .map_err(|e| bad("ESP", e.to_string()))
+            .and_then(|region| FatReader::open(region).map_err(|e| bad("ESP", e.to_string())))
+            .and_then(|mut esp| {
+                esp.read_file(UKI_A, UKI_LIMIT)
+                    .map_err(|e| bad("UKI", e.to_string()))
+            })?;
+        let view = uki::read(&uki).map_err(|e| bad("UKI", e.to_string()))?;
+        let line = String::from_utf8_lossy(view.cmdline).into_owned();
+        let hash = line
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix("roothash="));
+        let hash = hash.ok_or_else(|| bad("command line", format!("no roothash in `{line}`")))?;
+        let root_hash = hash
+            .parse()
+            .map_err(|_| bad("command line", format!("roothash={hash}")))?;
+        Ok(Self {
+            version: version.into(),
+            sequence,
+            root: image.area("root-a")?,
+            verity: image.area("verity-a")?,
+            root_hash,
+            raw,
+            uki,
+        })
+    }
+}
+
+fn beside() -> Result<PathBuf> {
+    let exe = std::env::current_exe().map_err(file("find", "this program"))?;
+    Ok(exe.parent().map(Path::to_owned).unwrap_or_default())
+}
+
+fn builder() -> Result<PathBuf> {
+    let path = beside()?.join("roamcore-image");
+    match path.is_file() {
+        true => Ok(path),
+        false => Err(Error::Missing {
+            what: format!("the builder {}", path.display()),
+            remedy: "build it: cargo build --release -p roamcore-image".into(),
+        }),
+    }
+}
+
+fn agent() -> Result<PathBuf> {
+    let given = std::env::var_os("ROAMCORE_AGENT").map(PathBuf::from);
+    let beside = beside()?;
+    let known = [
+        beside.join("../agent/roamcore-agent"),
+        beside.join("../x86_64-unknown-linux-gnu/release/roamcore-agent"),
+    ];
+    given
+        .into_iter()
+        .chain(known)
+        .find(|p| p.is_file())
+        .ok_or_else(|| Error::Missing {
+            what: "the agent's program".into(),
+            remedy: "build it with `just agent`, or name it in ROAMCORE_AGENT".into(),
+        })
+}
