@@ -1,0 +1,62 @@
+# Recipes; run them through ./dev, which installs what they need.
+
+export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
+host := "x86_64-unknown-linux-gnu"
+appliance := env("APPLIANCE", "bare")
+image := "out" / appliance + "-vp2430" / "latest"
+
+# List the recipes.
+default:
+    @just --list
+
+# Build the development image and sign it: out/<appliance>-vp2430/latest. Arguments replace --relock.
+image *ARGS="--relock": tools agent
+    target/release/roamcore-image build {{appliance}} {{ARGS}}
+
+# Boot the image in QEMU with its serial console on this terminal; ctrl-a x leaves.
+run *ARGS: harness
+    [ -e {{image}}/release.json ] || just appliance={{appliance}} image
+    target/release/qemu-tests run --image {{image}} {{ARGS}}
+
+# Unit and integration tests; those that build images need a few minutes.
+test *ARGS: tools agent
+    cargo test --workspace --locked {{ARGS}}
+
+# Boot tests in QEMU: names, or `ci`, or `all`.
+qemu-test *NAMES: tools agent harness
+    [ -e {{image}}/release.json ] || just appliance={{appliance}} image
+    target/release/qemu-tests {{NAMES}} --image {{image}}
+
+# Measure against the tools of Debian.
+bench *ARGS: tools agent
+    cargo run --release --locked -p roamcore-bench -- {{ARGS}}
+
+# Formatting, lints, specifications, and licences where cargo-deny is installed.
+lint: tools
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    target/release/roamcore-image check
+    @if command -v cargo-deny >/dev/null; then cargo deny --offline check licenses bans sources; \
+      else echo "SKIP licences: cargo-deny is not installed (cargo install --locked cargo-deny)"; fi
+
+# What CI runs, on a fresh clone too.
+ci: tools agent lint
+    just test
+    just image
+    target/release/roamcore-image verify {{image}}
+    just qemu-test ci
+
+# The builder.
+tools:
+    cargo build --release --locked -p roamcore-image
+
+# The test harness.
+harness:
+    cargo build --release --locked -p roamcore-qemu-tests
+
+# The agent, static, with paths of this machine kept out of it.
+agent:
+    RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$PWD=/roamcore --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
+      cargo build --release --locked --target {{host}} --target-dir target/static -p roamcore-agent
+    mkdir -p target/agent
+    cp --remove-destination target/static/{{host}}/release/roamcore-agent target/agent/roamcore-agent
