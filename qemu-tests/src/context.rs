@@ -105,6 +105,14 @@ impl Ctx {
         }
     }
 
+    /// Forgets what failed, so that the current test can run again; its first logs stay beside the new ones.
+    pub fn again(&self, attempt: u32) -> Result<()> {
+        self.end_shared();
+        self.stages.borrow_mut().retain(|_, stage| stage.is_ok());
+        let test = self.test.borrow().clone();
+        self.begin(&format!("{test}-again-{attempt}"))
+    }
+
     /// Where the current test's logs are.
     pub fn logs_directory(&self) -> PathBuf {
         self.out.join(self.test.borrow().as_str())

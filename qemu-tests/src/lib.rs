@@ -34,5 +34,6 @@ pub mod runner;
 pub mod scenarios;
 pub mod serial;
 pub mod shell;
+pub mod starved;
 pub mod tool;
 pub mod tpm;

@@ -116,6 +116,7 @@ impl Machine {
         };
         let channel = Serial::new("ttyS1", connect("ttyS1")?, &logs.file("channel.log"))?;
         let mut qmp = Qmp::new(connect("qmp")?, &sockets.path().join("qmp"), deadline)?;
+        crate::starved::favour(qemu.pid());
         qmp.execute("cont", json!({}), deadline)?;
         Ok(Self {
             qemu,

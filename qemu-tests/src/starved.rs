@@ -1,0 +1,69 @@
+//! Tells the emulator's own failure from the guest's.
+//!
+//! Owns: one sign that software emulation was starved of processor time, and the priority that makes it rare. Never does:
+//! excuse anything else. Invariant: a failure is only put down to starvation when the guest's console says so.
+//!
+//! Early in its start Linux waits some 50 ms, measured by the processor's counter, for five timer interrupts. The counter of an
+//! emulated processor runs with the host's; the interrupts come from another thread of QEMU. When the host keeps that
+//! thread waiting so long, the kernel finds a dead timer and, with interrupt remapping on, panics. Hardware cannot do this.
+
+use std::path::Path;
+
+use rustix::process::{Pid, setpriority_process};
+
+/// The kernel's words (arch/x86/kernel/apic/io_apic.c, `check_timer`).
+const SIGN: &str = "timer doesn't work through Interrupt-remapped IO-APIC";
+
+/// Before compilers and tests that run beside it.
+const NICE: i32 = -10;
+
+/// Whether a console log in `directory` bears the sign.
+pub fn seen(directory: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return false;
+    };
+    entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|n| n.to_string_lossy().ends_with("console.log"))
+        })
+        .filter_map(|path| std::fs::read(path).ok())
+        .any(|log| String::from_utf8_lossy(&log).contains(SIGN))
+}
+
+/// Puts every thread of the process before others. Who may not do so runs as before: this is a favour, not a need.
+pub fn favour(process: u32) {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else {
+        return;
+    };
+    for thread in threads.filter_map(Result::ok) {
+        let id = thread.file_name().to_string_lossy().parse().ok();
+        if let Some(id) = id.and_then(Pid::from_raw) {
+            let _ = setpriority_process(Some(id), NICE);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_sign_in_a_console_log_counts() {
+        let logs = tempfile::tempdir().unwrap();
+        assert!(!seen(logs.path()));
+        let panic = format!("[    0.032000] Kernel panic - not syncing: {SIGN}\r\n");
+        std::fs::write(logs.path().join("1-trial-channel.log"), &panic).unwrap();
+        std::fs::write(
+            logs.path().join("1-trial-console.log"),
+            "Kernel panic - not syncing",
+        )
+        .unwrap();
+        assert!(!seen(logs.path()));
+        std::fs::write(logs.path().join("2-trial-console.log"), &panic).unwrap();
+        assert!(seen(logs.path()));
+        assert!(!seen(&logs.path().join("missing")));
+    }
+}
