@@ -37,7 +37,7 @@ lint: tools
     cargo clippy --workspace --all-targets --locked -- -D warnings
     target/release/roamcore-image check
     @if command -v cargo-deny >/dev/null; then cargo deny --offline check licenses bans sources; \
-      else echo "SKIP licences: cargo-deny is not installed (cargo install --locked cargo-deny)"; fi
+      else echo "SKIP licences: cargo-deny is not installed, and compiling it takes minutes (cargo install --locked cargo-deny)"; fi
 
 # What CI runs, on a fresh clone too.
 ci: tools agent lint
@@ -50,13 +50,13 @@ ci: tools agent lint
 tools:
     cargo build --release --locked -p roamcore-image
 
-# The test harness.
+# The test harness and the fleet server it runs.
 harness:
-    cargo build --release --locked -p roamcore-qemu-tests
+    cargo build --release --locked -p roamcore-qemu-tests -p roamcore-fleet
 
-# The agent, static, with paths of this machine kept out of it.
+# The agent and the update service, static, with paths of this machine kept out of them.
 agent:
     RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$PWD=/roamcore --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
-      cargo build --release --locked --target {{host}} --target-dir target/static -p roamcore-agent
+      cargo build --release --locked --target {{host}} --target-dir target/static -p roamcore-agent -p roamcore-daemon
     mkdir -p target/agent
-    cp --remove-destination target/static/{{host}}/release/roamcore-agent target/agent/roamcore-agent
+    cp --remove-destination target/static/{{host}}/release/roamcore-agent target/static/{{host}}/release/roamcore target/agent/

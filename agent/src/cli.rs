@@ -14,6 +14,9 @@ roamcore-agent: what runs on the device
   prepare-root --sysroot DIR [--no-power]   state, /var and /etc of the running slot (in the initrd)
   verify-slot [--json]                      read the whole running slot through verity
   commit                                    make a healthy trial boot permanent
+  trial-failed REASON                       note why this trial boot fails, for the report after the rollback
+  fall-over                                 count a failed boot of a committed slot; after three, boot the other once
+  healthy                                   end that count: this boot came up
   settings                                  settings from SMBIOS strings (development images)
 
 Options:
@@ -45,6 +48,12 @@ pub enum Command {
     VerifySlot { json: bool },
     /// `commit`
     Commit,
+    /// `trial-failed`
+    TrialFailed { reason: String },
+    /// `fall-over`
+    FallOver,
+    /// `healthy`
+    Healthy,
     /// `settings`
     Settings,
 }
@@ -62,6 +71,7 @@ pub struct Call {
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Call, lexopt::Error> {
     let mut parser = lexopt::Parser::from_iter(arguments);
     let (mut name, mut sysroot, mut power, mut json) = (None, None, Power::Off, false);
+    let mut reason = None;
     let mut roots = Roots::machine();
     while let Some(argument) = parser.next()? {
         match argument {
@@ -85,6 +95,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Call, lexo
             Long("no-power") if name.as_deref() == Some("prepare-root") => power = Power::Keep,
             Long("json") if name.as_deref() == Some("verify-slot") => json = true,
             Value(value) if name.is_none() => name = Some(value.to_string_lossy().into_owned()),
+            Value(value) if name.as_deref() == Some("trial-failed") && reason.is_none() => {
+                reason = Some(value.to_string_lossy().into_owned())
+            }
             other => return Err(other.unexpected()),
         }
     }
@@ -95,6 +108,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Call, lexo
         }
         Some("verify-slot") => Command::VerifySlot { json },
         Some("commit") => Command::Commit,
+        Some("trial-failed") => Command::TrialFailed {
+            reason: reason.ok_or("trial-failed needs a reason")?,
+        },
+        Some("fall-over") => Command::FallOver,
+        Some("healthy") => Command::Healthy,
         Some("settings") => Command::Settings,
         Some(other) => return Err(format!("unknown command {other:?}").into()),
         None => return Err("no command given".into()),
@@ -116,7 +134,7 @@ mod tests {
 
     #[test]
     fn table() {
-        let cases: [(&str, Result<Command, &str>); 11] = [
+        let cases: [(&str, Result<Command, &str>); 15] = [
             (
                 "prepare-root --sysroot /s",
                 Ok(Command::PrepareRoot {
@@ -136,6 +154,15 @@ mod tests {
             ),
             ("commit", Ok(Command::Commit)),
             ("settings", Ok(Command::Settings)),
+            ("fall-over", Ok(Command::FallOver)),
+            ("healthy", Ok(Command::Healthy)),
+            (
+                "trial-failed x.service",
+                Ok(Command::TrialFailed {
+                    reason: "x.service".into(),
+                }),
+            ),
+            ("trial-failed", Err("trial-failed needs a reason")),
             ("", Err("no command given")),
             ("prepare-root", Err("prepare-root needs --sysroot DIR")),
             ("erase", Err("unknown command \"erase\"")),

@@ -5,23 +5,28 @@
 //! counted and the uncounted name holds the entry.
 //!
 //! ```text
-//!   roamcore-7+2-1.conf  --renameat-->  roamcore-7.conf      then fsync, syncfs, compare, unmount
+//!   roamcore-b+2-1.conf  --renameat-->  roamcore-b.conf      then fsync, syncfs, compare, unmount, note
 //! ```
+//! Both names are there when a rename was cut in two. They may then share their clusters, and removing either would
+//! free those of the other; so the committed name first gets a file of its own.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, RenameFlags, fsync, open, renameat_with, syncfs, unlinkat,
+    AtFlags, Mode, OFlags, RenameFlags, fsync, open, renameat, renameat_with, syncfs, unlinkat,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, DiskError};
 use crate::entry::{CountedEntry, DIRECTORY, EntryError, EntryName};
 use crate::files::{self, At, IoAt};
 use crate::log;
-use crate::mounts::{Esp, MountError};
+use crate::mounts::{Access, Esp, MountError};
 use crate::roots::Roots;
 use crate::slot::Slot;
 use crate::trial::{Trial, TrialError};
@@ -30,6 +35,51 @@ use crate::trial::{Trial, TrialError};
 const ENTRY_LIMIT: u64 = 256 * 1024;
 /// Two slots have two entries; more than this is not our ESP.
 const MOST_ENTRIES: usize = 256;
+
+/// A short record.
+const RECORD_LIMIT: u64 = 16 * 1024;
+/// The only format so far.
+const FORMAT: u32 = 1;
+
+/// What the rest of this boot can know of a commit: /run/roamcore/committed.json.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Committed {
+    format: u32,
+    /// The slot.
+    pub slot: Slot,
+    /// Name of its entry.
+    pub entry: String,
+    /// Tries it took.
+    pub tries_done: u32,
+}
+
+impl Committed {
+    /// The commit made in this boot, if there was one.
+    pub fn load(roots: &Roots) -> Result<Option<Self>, CommitError> {
+        let path = roots.facts().join("committed.json");
+        let Some(bytes) = files::read_if_any(&path, RECORD_LIMIT)? else {
+            return Ok(None);
+        };
+        let record = serde_json::from_slice::<Self>(&bytes).ok();
+        match record.filter(|record| record.format == FORMAT) {
+            Some(record) => Ok(Some(record)),
+            None => Err(CommitError::Record(path)),
+        }
+    }
+
+    fn store(&self, roots: &Roots) -> Result<(), CommitError> {
+        let path = roots.facts().join("committed.json");
+        let Ok(text) = serde_json::to_string(self) else {
+            return Err(CommitError::Record(path));
+        };
+        Ok(files::write_atomic(
+            &path,
+            format!("{text}\n").as_bytes(),
+            0o644,
+        )?)
+    }
+}
 
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +134,8 @@ pub enum CommitError {
         "refused to replace {present:?}: it differs from {counted:?}; remove the one that is wrong"
     )]
     TargetDiffers { present: String, counted: String },
+    #[error("{0} is no record of a commit; it goes away with the next boot")]
+    Record(PathBuf),
     #[error("after the rename the boot entries are not as expected: {0:?}")]
     Changed(Vec<String>),
 }
@@ -103,13 +155,17 @@ pub fn run(roots: &Roots) -> Result<Outcome, CommitError> {
     }
     let partition = running.disk.labelled(roots, "esp")?;
     let partition = partition.ok_or_else(|| CommitError::NoEsp(running.disk.name.clone()))?;
-    let esp = Esp::mount(
-        &disk::node(roots, &partition.name),
-        &roots.facts().join("esp"),
-    )?;
+    let esp = Esp::mount(roots, &disk::node(roots, &partition.name), Access::Write)?;
     // An error drops, and so unmounts, `esp`.
     commit_entry(&esp.path().join(DIRECTORY), &entry)?;
     esp.unmount()?;
+    Committed {
+        format: FORMAT,
+        slot: trial.slot,
+        entry: entry.committed.clone(),
+        tries_done: trial.tries_done,
+    }
+    .store(roots)?;
     Trial::remove(roots)?;
     Ok(Outcome::Committed {
         slot: trial.slot,
@@ -155,7 +211,13 @@ pub fn commit_entry(directory: &Path, entry: &CountedEntry) -> Result<(), Commit
             )
             .at("rename", &directory.join(&counted))?;
         }
-        (Some(present), content) if before.get(&present) == content.as_ref() => {
+        (Some(present), Some(Content::File(bytes)))
+            if before.get(&present) == Some(&Content::File(bytes.clone())) =>
+        {
+            log::warning(format!("both {present:?} and {counted:?} are there"));
+            let spare = spare_name(&entry.committed);
+            expected.remove(&OsString::from(&spare));
+            replace_by_own(&handle, directory, &spare, &present, &bytes)?;
             unlinkat(&handle, &counted, AtFlags::empty())
                 .at("remove", &directory.join(&counted))?;
         }
@@ -178,6 +240,34 @@ pub fn commit_entry(directory: &Path, entry: &CountedEntry) -> Result<(), Commit
     } else {
         Err(CommitError::Changed(changed))
     }
+}
+
+/// A name beside an entry's that the boot loader does not look at.
+pub fn spare_name(committed: &str) -> String {
+    format!("{}.tmp", committed.trim_end_matches(".conf"))
+}
+
+/// Gives `name` a file that shares nothing with any other, with the same bytes.
+fn replace_by_own(
+    handle: &OwnedFd,
+    directory: &Path,
+    spare: &str,
+    name: &OsString,
+    bytes: &[u8],
+) -> Result<(), CommitError> {
+    let path = directory.join(spare);
+    match unlinkat(handle, spare, AtFlags::empty()).map_err(std::io::Error::from) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).at("remove", &path)?,
+        _ => {}
+    }
+    let mut file = fs::File::create_new(&path).at("create", &path)?;
+    std::io::Write::write_all(&mut file, bytes).at("write", &path)?;
+    file.sync_all().at("sync", &path)?;
+    drop(file);
+    syncfs(handle).at("sync the file system of", directory)?;
+    renameat(handle, spare, handle, name).at("rename to", &directory.join(name))?;
+    fsync(handle).at("sync", directory)?;
+    Ok(syncfs(handle).at("sync the file system of", directory)?)
 }
 
 /// The counted file: the one that was booted, else the only one that becomes the same entry.

@@ -4,6 +4,8 @@
 //! `+LEFT-DONE` before `.conf`) and the path sd-boot reports. Never does: I/O.
 //! Invariant: an `EntryName` is one plain file name, safe to use below loader/entries.
 
+use crate::slot::Slot;
+
 /// Directory of type #1 entries on the ESP.
 pub const DIRECTORY: &str = "loader/entries";
 
@@ -99,6 +101,23 @@ impl EntryName {
         })
     }
 
+    /// Name of a slot's entry with `left` tries and none used.
+    pub fn counted(slot: Slot, left: u32) -> String {
+        let base = slot.entry_file().trim_end_matches(".conf");
+        format!("{base}+{left}.conf")
+    }
+
+    /// The slot this entry is of; FAT and sd-boot compare names without case.
+    pub fn slot(&self) -> Option<Slot> {
+        let (Self::Committed { file: name }
+        | Self::Counted {
+            committed: name, ..
+        }) = self;
+        [Slot::A, Slot::B]
+            .into_iter()
+            .find(|slot| name.eq_ignore_ascii_case(slot.entry_file()))
+    }
+
     /// Parses sd-boot's path, which uses backslashes, into the counted entry it must name.
     pub fn of_boot_count_path(path: &str) -> Result<CountedEntry, EntryError> {
         let plain = path.replace('\\', "/");
@@ -174,6 +193,23 @@ mod tests {
         }
         let long = "a+1234567890.conf";
         assert_eq!(EntryName::parse(long), Err(EntryError::Digits(long.into())));
+    }
+
+    #[test]
+    fn entries_of_slots() {
+        let cases = [
+            ("roamcore-a.conf", Some(Slot::A)),
+            ("ROAMCORE-B.conf", Some(Slot::B)),
+            ("roamcore-b+2-1.conf", Some(Slot::B)),
+            ("roamcore-c.conf", None),
+            ("roamcore-a.x.conf", None),
+        ];
+        for (file, want) in cases {
+            assert_eq!(EntryName::parse(file).unwrap().slot(), want, "{file}");
+        }
+        let armed = EntryName::counted(Slot::B, 3);
+        assert_eq!(armed, "roamcore-b+3.conf");
+        assert_eq!(EntryName::parse(&armed).unwrap().slot(), Some(Slot::B));
     }
 
     #[test]

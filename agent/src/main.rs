@@ -15,7 +15,7 @@ use roamcore_agent::power::{self, DiskTooSmall};
 use roamcore_agent::prepare::{self, PrepareError};
 use roamcore_agent::roots::Roots;
 use roamcore_agent::settings::{self, SettingsError};
-use roamcore_agent::{log, verify};
+use roamcore_agent::{attempts, disk, fall_over, log, verify};
 
 use cli::{Command, Power};
 
@@ -59,11 +59,38 @@ fn run(roots: &Roots, command: &Command) -> Result<()> {
             Outcome::NotInTrial => print("not in a trial"),
             Outcome::Committed { slot, entry } => print(&format!("committed {slot}: {entry}")),
         },
+        Command::TrialFailed { reason } => trial_failed(roots, reason),
+        Command::FallOver => {
+            let outcome = fall_over::run(roots).context("the failed boot was not counted")?;
+            log::error(&outcome);
+            print(&outcome.to_string())
+        }
+        Command::Healthy => {
+            let slot = disk::running(roots)?.slot;
+            let cleared = fall_over::healthy(roots, slot).context("the count was not ended")?;
+            print(if cleared {
+                "count of failed boots ended"
+            } else {
+                "no failed boots counted"
+            })
+        }
         Command::Settings => {
             let count = settings::run(roots).context("settings were not taken")?;
             print(&format!("{count} settings taken"))
         }
     }
+}
+
+/// As `ExecStopPost=` it also runs after a success, which systemd tells by SERVICE_RESULT (systemd.exec(5)).
+fn trial_failed(roots: &Roots, reason: &str) -> Result<()> {
+    let result = std::env::var("SERVICE_RESULT").unwrap_or_default();
+    let why = match result.as_str() {
+        "success" => return print("no failure"),
+        "" => reason.to_owned(),
+        result => format!("{reason}: {result}"),
+    };
+    let noted = attempts::failed_boot(roots, &why).context("the failure was not noted")?;
+    print(if noted { "noted" } else { "not in a trial" })
 }
 
 fn prepare_root(roots: &Roots, sysroot: &Path, power: Power) -> Result<()> {

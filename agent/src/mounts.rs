@@ -3,10 +3,13 @@
 //! Owns: mount flags and options. Never does: run mount(8), decide what to mount.
 //! Invariant: nothing from a writable partition is mounted with set-uid programs or device nodes.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 
 use crate::files::{self, At, IoAt};
@@ -15,6 +18,10 @@ use crate::roots::Roots;
 
 /// A mount table of a thousand lines and more.
 const MOUNT_TABLE: u64 = 1024 * 1024;
+
+/// The longest use is the copy of a UKI to a slow disk; a commit waits for it within its 15 minutes.
+const LOCK_WITHIN: Duration = Duration::from_secs(120);
+const LOCK_POLL: Duration = Duration::from_millis(50);
 
 /// Why a mount was not made.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +32,12 @@ pub enum MountError {
     /// A path overlayfs would read as several.
     #[error("overlay directory {0:?} has other characters than A-Z, a-z, 0-9 and '/._-'")]
     Path(PathBuf),
+    /// Another process has the ESP.
+    #[error(
+        "{} is held by another process for more than {} s; is another agent writing to the ESP?",
+        .0.display(), LOCK_WITHIN.as_secs()
+    )]
+    Busy(PathBuf),
 }
 
 /// Mounts the state partition.
@@ -82,23 +95,35 @@ fn is_mounted(table: &str, target: &Path) -> bool {
     })
 }
 
-/// The mounted ESP; it is unmounted whatever happens.
+/// What a mount is for. A writable one changes the ESP by being made: vfat marks the volume as in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing is written.
+    Read,
+    /// Files are changed.
+    Write,
+}
+
+/// A mount of ours; it is unmounted whatever happens.
 #[derive(Debug)]
-pub struct Esp {
+pub struct Mounted {
     target: PathBuf,
     mounted: bool,
 }
 
-impl Esp {
-    /// Mounts the ESP, for root's eyes only.
-    pub fn mount(device: &Path, target: &Path) -> Result<Self, MountError> {
-        fs::create_dir_all(target).at("create", target)?;
-        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-        mount(device, target, "vfat", flags, c"umask=0077").at("mount the ESP on", target)?;
-        Ok(Self {
-            target: target.to_owned(),
-            mounted: true,
-        })
+impl Mounted {
+    /// Mounts a system image read-only, to look into it; nothing in it can be run or be a device.
+    pub fn image(roots: &Roots, device: &Path, target: &Path) -> Result<Self, MountError> {
+        let flags =
+            MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        make(
+            roots,
+            device,
+            target,
+            ("erofs", "mount the image on"),
+            flags,
+            None,
+        )
     }
 
     /// Where it is.
@@ -113,12 +138,100 @@ impl Esp {
     }
 }
 
-impl Drop for Esp {
+fn make(
+    roots: &Roots,
+    device: &Path,
+    target: &Path,
+    (kind, doing): (&str, &'static str),
+    flags: MountFlags,
+    options: Option<&CStr>,
+) -> Result<Mounted, MountError> {
+    fs::create_dir_all(target).at("create", target)?;
+    // Of a process that was killed: nobody else uses our mount points, and each is used by one at a time.
+    let table = files::read(&roots.proc.join("self/mountinfo"), MOUNT_TABLE)?;
+    if is_mounted(&String::from_utf8_lossy(&table), target) {
+        log::warning(format!("unmounting what was left on {}", target.display()));
+        unmount(target, UnmountFlags::empty()).at("unmount", target)?;
+    }
+    mount(device, target, kind, flags, options).at(doing, target)?;
+    Ok(Mounted {
+        target: target.to_owned(),
+        mounted: true,
+    })
+}
+
+impl Drop for Mounted {
     fn drop(&mut self) {
         if self.mounted
             && let Err(error) = unmount(&self.target, UnmountFlags::empty())
         {
             log::error(format!("cannot unmount {}: {error}", self.target.display()));
+        }
+    }
+}
+
+/// The mounted ESP, of one process at a time: the kernel refuses a second mount that differs in read-only, and two
+/// writers would each believe what they listed.
+#[derive(Debug)]
+pub struct Esp {
+    mounted: Mounted,
+    // Released after the unmount: fields are dropped in this order.
+    _lock: fs::File,
+}
+
+impl Esp {
+    /// Mounts the ESP, for root's eyes only.
+    pub fn mount(roots: &Roots, device: &Path, access: Access) -> Result<Self, MountError> {
+        files::ensure_directory(&roots.facts(), 0o755)?;
+        let lock = lock(&roots.facts().join("esp.lock"), LOCK_WITHIN)?;
+        let mut flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        if access == Access::Read {
+            flags |= MountFlags::RDONLY;
+        }
+        // After a power cut two names may share clusters; removing the second of them is an error that vfat would
+        // answer by going read-only in the middle of our work. What we write we read back.
+        let options = Some(c"umask=0077,errors=continue");
+        let target = roots.facts().join("esp");
+        Ok(Self {
+            mounted: make(
+                roots,
+                device,
+                &target,
+                ("vfat", "mount the ESP on"),
+                flags,
+                options,
+            )?,
+            _lock: lock,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.mounted.path()
+    }
+
+    /// Unmounts, and says whether that worked.
+    pub fn unmount(self) -> Result<(), MountError> {
+        let Self { mounted, _lock } = self;
+        mounted.unmount()
+    }
+}
+
+/// Takes a lock that goes away with its holder.
+fn lock(path: &Path, within: Duration) -> Result<fs::File, MountError> {
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .at("open", path)?;
+    let start = Instant::now();
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::WOULDBLOCK) if start.elapsed() < within => std::thread::sleep(LOCK_POLL),
+            Err(Errno::WOULDBLOCK) => return Err(MountError::Busy(path.to_owned())),
+            Err(error) => Err(error).at("lock", path)?,
         }
     }
 }
@@ -146,6 +259,20 @@ mod tests {
         assert!(is_mounted(table, Path::new("/sys/firmware/efi/efivars")));
         assert!(!is_mounted(table, Path::new("/sys/firmware/efi")));
         assert!(!is_mounted("", Path::new("/sys")));
+    }
+
+    #[test]
+    fn one_holder_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = lock(&path, Duration::ZERO).unwrap();
+        let error = lock(&path, Duration::from_millis(60)).unwrap_err();
+        assert!(
+            error.to_string().contains("is held by another process"),
+            "{error}"
+        );
+        drop(held);
+        lock(&path, Duration::ZERO).unwrap();
     }
 
     proptest! {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::attempts;
 use crate::disk::{self, Disk, DiskError, Partition, Running};
 use crate::files::{self, At, IoAt};
 use crate::fsck::{self, FsckError};
@@ -84,6 +85,12 @@ pub fn run(roots: &Roots, sysroot: &Path) -> Result<(), PrepareError> {
     let target = roots.facts().join(STATE);
     files::ensure_directory(&target, 0o755)?;
     mounts::state(&device, &target)?;
+    if let Some(trial) = &trial
+        && let Err(error) = attempts::started(roots, &target, trial)
+    {
+        // The trial is worth more than the note about it.
+        log::error(format!("{error}: this trial boot was not noted"));
+    }
     attach(&target, sysroot, running.slot)?;
     log::info(format!(
         "{} on {}: /var and /etc are ready",
@@ -209,19 +216,30 @@ pub struct Layers {
     pub work: PathBuf,
 }
 
+impl Layers {
+    /// Where a slot's layer is on the state partition.
+    pub fn of(state: &Path, slot: Slot) -> Self {
+        let own = Self::directory(state, slot);
+        Self {
+            upper: own.join("upper"),
+            work: own.join("work"),
+        }
+    }
+
+    /// The slot's directory, which holds both.
+    pub fn directory(state: &Path, slot: Slot) -> PathBuf {
+        state.join("etc").join(slot.data_label())
+    }
+}
+
 /// Creates what the state partition must hold.
 pub fn make_directories(state: &Path, slot: Slot) -> Result<Layers, IoAt> {
-    let etc = state.join("etc");
-    let own = etc.join(slot.data_label());
-    let layers = Layers {
-        upper: own.join("upper"),
-        work: own.join("work"),
-    };
+    let layers = Layers::of(state, slot);
     for path in [
         &state.join("var"),
         &state.join("roamcore"),
-        &etc,
-        &own,
+        &state.join("etc"),
+        &Layers::directory(state, slot),
         &layers.upper,
     ] {
         files::ensure_directory(path, 0o755)?;

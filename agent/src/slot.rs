@@ -40,6 +40,32 @@ impl Slot {
         }
     }
 
+    /// File name of the slot's committed boot entry. One fixed name for each slot: a slot has at most
+    /// one entry, and the directory of entries stays within one sector, which is what makes a rename in
+    /// it one write.
+    pub fn entry_file(self) -> &'static str {
+        match self {
+            Self::A => "roamcore-a.conf",
+            Self::B => "roamcore-b.conf",
+        }
+    }
+
+    /// The slot's own directory on the ESP.
+    pub fn esp_directory(self) -> &'static str {
+        match self {
+            Self::A => "EFI/roamcore/a",
+            Self::B => "EFI/roamcore/b",
+        }
+    }
+
+    /// The slot's UKI on the ESP.
+    pub fn uki_path(self) -> &'static str {
+        match self {
+            Self::A => "EFI/roamcore/a/roamcore.efi",
+            Self::B => "EFI/roamcore/b/roamcore.efi",
+        }
+    }
+
     /// The slot whose data partition has this label.
     pub fn of_data_label(label: &str) -> Option<Self> {
         [Self::A, Self::B]
@@ -65,6 +91,8 @@ mod tests {
             assert_ne!(slot.other(), slot);
             assert_eq!(Slot::of_data_label(slot.data_label()), Some(slot));
             assert_eq!(Slot::of_data_label(slot.hash_label()), None);
+            assert!(slot.uki_path().starts_with(slot.esp_directory()));
+            assert_ne!(slot.entry_file(), slot.other().entry_file());
             assert_eq!(serde_json::to_string(&slot).unwrap(), format!("\"{slot}\""));
         }
     }

@@ -71,7 +71,7 @@ impl Trial {
             .join("firmware/efi/efivars")
             .join(efivar::BOOT_COUNT_PATH);
         let Some(bytes) = files::read_if_any(&path, efivar::LONGEST)? else {
-            return Ok(None);
+            return Self::uncounted(roots, slot);
         };
         match efivar::boot_count_path(&bytes)? {
             BootCountPath::FromLoader(entry_path) => {
@@ -92,6 +92,33 @@ impl Trial {
                 Ok(None)
             }
         }
+    }
+
+    /// A boot of a counted entry that sd-boot could not count down, as when a power cut left both the old and the new
+    /// name: it has to pass the trial all the same.
+    fn uncounted(roots: &Roots, slot: Slot) -> Result<Option<Self>, TrialError> {
+        let path = roots
+            .sys
+            .join("firmware/efi/efivars")
+            .join(efivar::ENTRY_SELECTED);
+        let selected = files::read_if_any(&path, efivar::LONGEST)?
+            .and_then(|bytes| efivar::text(&bytes))
+            .and_then(|name| EntryName::parse(&name).ok());
+        let Some(entry) = selected.filter(|entry| entry.slot() == Some(slot)) else {
+            return Ok(None);
+        };
+        let EntryName::Counted { file, counter, .. } = entry else {
+            return Ok(None);
+        };
+        log::error(format!(
+            "the boot loader took the counted entry {file:?} without counting it: a trial all the same"
+        ));
+        Ok(Some(Self {
+            entry_path: format!("\\loader\\entries\\{file}"),
+            tries_left: counter.left,
+            tries_done: counter.done,
+            slot,
+        }))
     }
 
     /// The entry on trial.

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use roamcore_agent::commit::commit_entry;
+use roamcore_agent::commit::{Committed, commit_entry};
 use roamcore_agent::entry::{CountedEntry, EntryName};
+use roamcore_agent::roots::Roots;
+use roamcore_agent::slot::Slot;
 
 fn entry() -> CountedEntry {
     EntryName::of_boot_count_path("\\loader\\entries\\r-7+2-1.conf").unwrap()
@@ -64,6 +66,50 @@ fn committed() {
         want.retain(|name, _| !name.starts_with("r-7+"));
         want.insert("r-7.conf".into(), "new".into());
         assert_eq!(commit(before), (Ok(()), want), "{before:?}");
+    }
+}
+
+/// Both names may be of one file: the one that stays gets its own, under a name that a cut may have left behind.
+#[test]
+fn two_names_become_one_file() {
+    let before = [
+        ("r-7+2-1.conf", "new"),
+        ("r-7.conf", "new"),
+        ("r-7.tmp", "left by a power cut"),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in before {
+        fs::write(dir.path().join(name), text).unwrap();
+    }
+    let inode = |name: &str| {
+        std::os::unix::fs::MetadataExt::ino(&fs::metadata(dir.path().join(name)).unwrap())
+    };
+    let old = [inode("r-7+2-1.conf"), inode("r-7.conf")];
+    commit_entry(dir.path(), &entry()).unwrap();
+    assert_eq!(read(dir.path()), map(&[("r-7.conf", "new")]));
+    assert!(!old.contains(&inode("r-7.conf")));
+}
+
+#[test]
+fn what_is_known_of_a_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let roots = Roots::below(dir.path());
+    assert_eq!(Committed::load(&roots).unwrap(), None);
+    fs::create_dir_all(roots.facts()).unwrap();
+    let path = roots.facts().join("committed.json");
+    let good = r#"{"format":1,"slot":"root-b","entry":"roamcore-b.conf","tries_done":2}"#;
+    fs::write(&path, good).unwrap();
+    let record = Committed::load(&roots).unwrap().unwrap();
+    assert_eq!((record.slot, record.tries_done), (Slot::B, 2));
+    for bad in [
+        "",
+        "{",
+        &good.replace("1,", "2,"),
+        &good.replace("root-b", "root-c"),
+    ] {
+        fs::write(&path, bad).unwrap();
+        let error = Committed::load(&roots).unwrap_err().to_string();
+        assert!(error.contains("is no record of a commit"), "{error}");
     }
 }
 

@@ -95,6 +95,40 @@ fn no_trial_is_no_failure() {
 }
 
 #[test]
+fn a_failed_trial_is_noted_once_and_only_when_it_failed() {
+    let machine = Machine::new();
+    let call = |result: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_roamcore-agent"));
+        command.arg("--root").arg(machine.dir.path());
+        command.args(["trial-failed", "roamcore-gate.service"]);
+        command.env_remove("SERVICE_RESULT");
+        if let Some(result) = result {
+            command.env("SERVICE_RESULT", result);
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    assert_eq!(call(None), "not in a trial\n");
+    fs::create_dir_all(machine.roots.facts().join("state/roamcore")).unwrap();
+    let trial = r#"{"entry_path":"\\loader\\entries\\roamcore-b+1.conf","tries_left":1,"tries_done":0,"slot":"root-b"}"#;
+    fs::write(machine.roots.facts().join("trial.json"), trial).unwrap();
+    assert_eq!(call(Some("success")), "no failure\n");
+    assert_eq!(call(Some("timeout")), "noted\n");
+    let record = fs::read_to_string(machine.roots.facts().join("state/roamcore/attempts.json"));
+    assert!(
+        record
+            .unwrap()
+            .contains("\"why\":\"roamcore-gate.service: timeout\"")
+    );
+    fails(&machine, &["fall-over"], 1, "no EFI firmware interface");
+    assert_eq!(
+        text(&agent(&machine, &["healthy"]).stdout),
+        "no failed boots counted\n"
+    );
+}
+
+#[test]
 fn verify_reads_all() {
     let machine = Machine::new();
     fs::write(machine.roots.dev.join("mapper/root"), vec![1; 3_000_000]).unwrap();

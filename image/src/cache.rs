@@ -23,13 +23,18 @@ pub struct Key {
 }
 
 impl Key {
-    /// Begins the key of step `name`; `version` changes when the step's own code changes meaning.
-    pub fn new(name: &'static str, version: u32) -> Key {
+    /// Begins the key of step `name`. `code` is the text of the step's own sources, because a number
+    /// that people have to raise is forgotten; `version` is raised when code elsewhere (another
+    /// crate, a library) changes what the step makes.
+    pub fn new(name: &'static str, version: u32, code: &[&str]) -> Key {
         let mut hasher = Sha256::new();
         hasher.update(b"roamcore-step\0");
         let key = Key { name, hasher };
-        key.with("step", name.as_bytes())
-            .with("version", &version.to_le_bytes())
+        let key = key
+            .with("step", name.as_bytes())
+            .with("version", &version.to_le_bytes());
+        code.iter()
+            .fold(key, |key, text| key.with("code", text.as_bytes()))
     }
 
     /// Adds one named input. Lengths are hashed too, so that inputs cannot run into each other.
@@ -210,7 +215,7 @@ mod tests {
     fn a_failed_step_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(dir.path()).unwrap();
-        let key = Key::new("demo", 1).with("x", b"1");
+        let key = Key::new("demo", 1, &[]).with("x", b"1");
         let failed = cache.step(&key, |d| {
             fs::write(d.join("half"), "half").unwrap();
             anyhow::bail!("no")
@@ -231,8 +236,19 @@ mod tests {
 
     #[test]
     fn inputs_do_not_run_into_each_other() {
-        let a = Key::new("demo", 1).with("a", b"bc").directory_name();
-        let b = Key::new("demo", 1).with("ab", b"c").directory_name();
+        let key = || Key::new("demo", 1, &[]);
+        let a = key().with("a", b"bc").directory_name();
+        let b = key().with("ab", b"c").directory_name();
         assert_ne!(a, b);
+    }
+
+    #[test]
+    fn changed_code_is_another_step() {
+        let of = |version, code: &[&str]| Key::new("demo", version, code).directory_name();
+        let first = of(1, &["fn a() {}", "fn b() {}"]);
+        assert_eq!(first, of(1, &["fn a() {}", "fn b() {}"]));
+        assert_ne!(first, of(1, &["fn a() {}", "fn b() { a() }"]));
+        assert_ne!(first, of(1, &["fn a() {}fn b() {}"]));
+        assert_ne!(first, of(2, &["fn a() {}", "fn b() {}"]));
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod build;
 pub mod cache;
+pub mod clock;
 pub mod command;
 pub mod compare;
 pub mod events;
@@ -14,6 +15,8 @@ pub mod keys;
 pub mod lock;
 pub mod nar;
 pub mod pool;
+pub mod release;
+pub mod roles;
 pub mod sandbox;
 pub mod sbom;
 pub mod scratch;

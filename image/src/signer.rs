@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use roamcore_ota::{Channel, Release, SignError, SignatureFile};
+use roamcore_ota::{Channel, PrivateKey, SignError, SignatureFile};
 use roamcore_pe::authenticode::{self, Pkcs7Der};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,8 @@ const FORMAT: u32 = 1;
 pub const REQUEST: &str = "signing-request.json";
 /// The boot files' signatures.
 pub const BOOT_SIGNATURES: &str = "boot-signatures.json";
+/// The manifest's signatures.
+const MANIFEST_SIGNATURES: &str = "release.json.sig";
 
 /// A file whose Authenticode digest is to be signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,7 +152,7 @@ impl Signer {
             }
             Signer::Files(dir) => {
                 let (manifest_path, signature_path) =
-                    (dir.join("release.json"), dir.join("release.json.sig"));
+                    (dir.join("release.json"), dir.join(MANIFEST_SIGNATURES));
                 let same = fs::read(&manifest_path).is_ok_and(|there| there == manifest);
                 if same && signature_path.is_file() {
                     let bytes =
@@ -228,16 +230,48 @@ fn fits(channel: Channel, keys: &KeySet) -> Result<()> {
 
 /// Adds this set's signature to the manifest in `dir`, keeping the ones that are there.
 pub fn sign_manifest_file(dir: &Path, keys: &KeySet) -> Result<()> {
-    let manifest = fs::read(dir.join("release.json")).context("reading the manifest to sign")?;
-    Release::parse(&manifest).context("the manifest to sign")?;
-    let path = dir.join("release.json.sig");
+    add_signature(dir, "release.json", keys, SignatureFile::add)
+}
+
+/// The same for an update manifest.
+pub fn sign_update_file(dir: &Path, keys: &KeySet) -> Result<()> {
+    add_signature(dir, "update.json", keys, SignatureFile::add_update)
+}
+
+fn add_signature(
+    dir: &Path,
+    name: &str,
+    keys: &KeySet,
+    add: impl FnOnce(&mut SignatureFile, &[u8], &PrivateKey) -> Result<(), SignError>,
+) -> Result<()> {
+    let manifest = fs::read(dir.join(name)).with_context(|| format!("reading {name} to sign"))?;
+    let path = dir.join(format!("{name}.sig"));
     let mut signatures = match fs::read(&path) {
         Ok(bytes) => SignatureFile::parse(&bytes).context("the signatures that are there")?,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => SignatureFile::default(),
         Err(e) => return Err(e).with_context(|| format!("reading {}", path.display())),
     };
-    signatures.add(&manifest, &keys.release_key()?)?;
+    add(&mut signatures, &manifest, &keys.release_key()?)
+        .with_context(|| format!("signing {name}"))?;
     write_atomically(&path, &signatures.encode()?)
+}
+
+/// Refuses to begin anew where signatures have been collected: people and a journey were needed for
+/// them, and they are still good for `attach`.
+pub fn refuse_collected(dir: &Path) -> Result<()> {
+    let there: Vec<&str> = [BOOT_SIGNATURES, MANIFEST_SIGNATURES]
+        .into_iter()
+        .filter(|name| dir.join(name).exists())
+        .collect();
+    if there.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "{0} holds signatures that were collected already ({1}); go on with `roamcore-image attach {0}`, or, to \
+         begin again without them, remove that directory first",
+        dir.display(),
+        there.join(", ")
+    );
 }
 
 fn write_request(dir: &Path, request: &Request) -> Result<()> {
@@ -258,8 +292,8 @@ fn read_boot_signatures(dir: &Path, digests: &[BootDigest]) -> Result<Option<Vec
         let same = |s: &&BootSignature| s.name == digest.name && s.sha256 == digest.sha256;
         let Some(found) = answer.signatures.iter().find(same) else {
             bail!(
-                "{} is for other boot files: an overlay, the agent or the tools changed since; begin again with \
-                 `build --unsigned`",
+                "{} is for other boot files: an overlay, the agent or the tools changed since; remove the directory \
+                 and begin again with `build --unsigned`",
                 path.display()
             );
         };

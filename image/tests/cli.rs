@@ -36,7 +36,7 @@ fn keys_are_made_once_and_kept_private() {
     );
     image(&["keys", "create", "--role", "release", set])
         .fails(1, &["exists already; keys are never overwritten"]);
-    for name in ["release.key", "PK.key", "KEK.key", "db.key"] {
+    for name in ["release.key", "root.key", "PK.key", "KEK.key", "db.key"] {
         let mode = fs::metadata(format!("{set}/{name}"))
             .unwrap()
             .permissions()

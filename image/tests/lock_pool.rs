@@ -1,4 +1,4 @@
-//! The pool: fetching, verifying, offline use, the flat repository, and what may go wrong.
+//! The pool: fetching, verifying, offline use, and what may go wrong.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 
 use archive::{Archive, EPOCH, Spec, debian, events, request};
 use roamcore_image::command::Command;
-use roamcore_image::lock::apt::AptTree;
 use roamcore_image::lock::{Lock, Mirrors, Set};
 use roamcore_image::pool::{Ensured, Pool, PoolError};
 
@@ -191,91 +190,6 @@ fn unreachable_mirror_is_not_taken_for_gone() {
     assert!(
         matches!(&error, PoolError::Fetch { packages } if packages.len() == lock.image.len()),
         "{error:?}"
-    );
-}
-
-#[test]
-fn flat_repository_is_deterministic_and_apt_reads_it() {
-    let Some((archive, lock, mirrors, pool)) = setup() else {
-        return;
-    };
-    ensure(&pool, &lock, Some(&mirrors), None).unwrap();
-    let (a, b) = (archive.base("set-a"), archive.base("sub/set-b"));
-    pool.link_set(&lock, Set::Image, &a).unwrap();
-    pool.link_set(&lock, Set::Image, &b).unwrap();
-    let index = fs::read_to_string(a.join("Packages")).unwrap();
-    assert_eq!(index, fs::read_to_string(b.join("Packages")).unwrap());
-    assert!(
-        index.contains("Filename: ./lib_1%3a1.1+b1_amd64.deb\n"),
-        "{index}"
-    );
-
-    // Unchanged: not made again. One link lost: made again.
-    let stamp = |dir: &Path| {
-        fs::metadata(dir.join("Packages"))
-            .unwrap()
-            .modified()
-            .unwrap()
-    };
-    let before = stamp(&a);
-    pool.link_set(&lock, Set::Image, &a).unwrap();
-    assert_eq!(stamp(&a), before);
-    fs::remove_file(a.join("app_2.0-1_amd64.deb")).unwrap();
-    pool.link_set(&lock, Set::Image, &a).unwrap();
-    assert!(a.join("app_2.0-1_amd64.deb").exists());
-
-    let tree = AptTree::create(0).unwrap();
-    let line = format!("deb [trusted=yes] copy:{} ./\n", a.display());
-    tree.write("etc/apt/sources.list", line.as_bytes()).unwrap();
-    tree.apt_get(&["--error-on=any", "update"])
-        .unwrap()
-        .unwrap();
-    tree.apt_get(&[
-        "install",
-        "--download-only",
-        "-y",
-        "app",
-        "tool+x",
-        "?essential",
-    ])
-    .unwrap()
-    .unwrap();
-    let archives = tree.path().join("var/cache/apt/archives");
-    for name in ["app", "lib", "tool+x", "base"] {
-        let p = lock.image.iter().find(|p| p.name == name).unwrap();
-        let got = fs::read(archives.join(p.file_name()))
-            .or_else(|_| fs::read(a.join(p.file_name())))
-            .unwrap();
-        assert_eq!(roamcore_image::lock::Sha256::of(&got), p.sha256);
-    }
-
-    // As mmdebstrap asks: the essential packages of a codename.
-    let essential = "?and(?codename(^trixie$),?essential)";
-    let plan = tree.apt_get(&["install", "--simulate", "-y", essential]);
-    assert!(plan.unwrap().unwrap().contains("Inst base (1.0-1 "));
-
-    let foreign = archive.base("foreign");
-    fs::create_dir(&foreign).unwrap();
-    fs::write(foreign.join("diary"), "x").unwrap();
-    assert!(matches!(
-        pool.link_set(&lock, Set::Image, &foreign),
-        Err(PoolError::Foreign { .. })
-    ));
-    assert!(foreign.join("diary").exists());
-
-    let mut other = lock.clone();
-    other.image[0].version = "2.0-9".into();
-    let error = pool
-        .link_set(&other, Set::Image, &a)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("its control file says Version \"2.0-1\", the lock says \"2.0-9\""),
-        "{error}"
-    );
-    assert!(
-        a.join("app_2.0-1_amd64.deb").exists(),
-        "the old set stays whole"
     );
 }
 

@@ -7,7 +7,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -17,64 +17,9 @@ use roamcore_image::lock::Lock;
 use roamcore_image::pool::Pool;
 use roamcore_image::tree::read_tar;
 use support::{
-    APPLIANCE, BUILDER, RELEASE, built, copy_checkout, copy_package, copy_tree, run, step, tool,
+    APPLIANCE, BUILDER, RELEASE, User, built, copy_checkout, copy_package, copy_tree, give, run,
+    step, tool,
 };
-
-/// A user for the length of a test.
-struct User {
-    name: String,
-    id: u32,
-}
-
-impl User {
-    fn add(home: &Path) -> User {
-        let name = format!("roamcore-test-{}", std::process::id());
-        let mut useradd = tool("useradd").unwrap();
-        run(useradd
-            .args(["--no-create-home", "--shell", "/bin/sh", "--home-dir"])
-            .arg(home)
-            .arg(&name))
-        .ok();
-        let id = run(Command::new("id").args(["-u", &name]))
-            .ok()
-            .out
-            .trim()
-            .parse()
-            .unwrap();
-        let user = User { name, id };
-        if !fs::read_to_string("/etc/subuid")
-            .unwrap_or_default()
-            .contains(&user.name)
-        {
-            let mut usermod = tool("usermod").unwrap();
-            let range = [
-                "--add-subuids",
-                "600000-665535",
-                "--add-subgids",
-                "600000-665535",
-            ];
-            run(usermod.args(range).arg(&user.name)).ok();
-        }
-        user
-    }
-}
-
-impl Drop for User {
-    fn drop(&mut self) {
-        if let Some(mut userdel) = tool("userdel") {
-            let _ = run(userdel.arg(&self.name));
-        }
-    }
-}
-
-fn give(path: &Path, id: u32) {
-    chown(path, Some(id), Some(id)).unwrap();
-    if path.is_dir() {
-        for entry in fs::read_dir(path).unwrap() {
-            give(&entry.unwrap().path(), id);
-        }
-    }
-}
 
 #[test]
 fn an_ordinary_user_builds_the_same_image() {
@@ -89,6 +34,8 @@ fn an_ordinary_user_builds_the_same_image() {
     copy_tree(&built.keys(), &at("keys"));
     fs::copy(BUILDER, at("roamcore-image")).unwrap();
     fs::copy(&built.agent, at("agent")).unwrap();
+    // The update service lies beside the agent.
+    fs::copy(built.agent.with_file_name("roamcore"), at("roamcore")).unwrap();
     let lock = Lock::read(&built.checkout().join("appliances/bare.lock")).unwrap();
     let real = Pool::open(Cache::default_root().unwrap().join("pool")).unwrap();
     fs::create_dir(at("pool")).unwrap();

@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use roamcore_disk::fat::FatReader;
 use roamcore_disk::region::Region;
 use roamcore_ota::{PartitionRecord, Release};
+use roamcore_pe::uki;
 use support::{Built, built, run, tool};
 
 fn release(built: &Built) -> Release {
@@ -158,4 +160,68 @@ fn block_map_is_enough_to_flash() {
         b.read_exact(&mut y[..n]).unwrap();
         assert!(x[..n] == y[..n], "the copy differs");
     }
+}
+
+/// Every path of a module in the binary index, whose values are such paths among other bytes.
+fn indexed(dep: &[u8]) -> BTreeSet<String> {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"/._+:-".contains(b);
+    let texts = dep.split(|b| !plain(b)).map(String::from_utf8_lossy);
+    let words = texts.filter_map(|t| t.find("kernel/").map(|at| t[at..].to_owned()));
+    // A value is `file: needed needed`.
+    words
+        .map(|word| word.trim_end_matches(':').to_owned())
+        .filter(|word| word.contains(".ko"))
+        .collect()
+}
+
+#[test]
+fn the_initrd_indexes_exactly_its_own_modules() {
+    let Some(built) = built() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let esp = cut(built, "esp", dir.path());
+    let mut file = File::open(&esp).unwrap();
+    let size = region(built, "esp").size;
+    let mut reader = FatReader::open(Region::new(&mut file, 0, size).unwrap()).unwrap();
+    let image = reader
+        .read_file("EFI/roamcore/a/roamcore.efi", 1 << 30)
+        .unwrap();
+    let packed = dir.path().join("initrd.zst");
+    fs::write(&packed, uki::read(&image).unwrap().initrd).unwrap();
+    let archive = dir.path().join("initrd.cpio");
+    zstd::stream::copy_decode(
+        File::open(&packed).unwrap(),
+        File::create(&archive).unwrap(),
+    )
+    .unwrap();
+    let Some(mut cpio) = tool("cpio") else { return };
+    run(cpio
+        .args(["--extract", "--make-directories", "--quiet", "--file"])
+        .arg(&archive)
+        .arg("usr/lib/modules/*")
+        .current_dir(dir.path()))
+    .ok();
+    let modules = dir.path().join("usr/lib/modules");
+    let kernel = fs::read_dir(modules)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let mut inside = BTreeSet::new();
+    let mut todo = vec![kernel.clone()];
+    while let Some(dir) = todo.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                todo.push(path);
+            } else if path.to_string_lossy().contains(".ko") {
+                let relative = path.strip_prefix(&kernel).unwrap();
+                inside.insert(relative.to_str().unwrap().to_owned());
+            }
+        }
+    }
+    assert!(inside.len() > 10, "{inside:?}");
+    let index = fs::read(kernel.join("modules.dep.bin")).unwrap();
+    assert_eq!(indexed(&index), inside);
+    assert!(!kernel.join("modules.dep").exists());
 }

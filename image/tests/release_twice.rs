@@ -1,15 +1,20 @@
-//! Proves that two builds are the same byte for byte, and that a difference is reported by region,
-//! then by file.
+//! Proves that two builds are the same byte for byte, that a difference is reported by region, then
+//! by file, and that a package which looks at the clock is found.
 
 #![allow(clippy::unwrap_used, reason = "test helpers, too, may panic")]
 
 mod support;
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
+use roamcore_image::build::Sources;
 use roamcore_image::compare;
-use support::{RELEASE, built, copy_checkout, edit, run, say};
+use roamcore_image::lock::{Lock, Package, Sha256};
+use roamcore_ota::Channel;
+use support::{APPLIANCE, Built, RELEASE, built, copy_checkout, edit, run, say, tool};
 
 #[test]
 fn clean_caches_under_other_surroundings_give_the_same_bytes() {
@@ -83,4 +88,82 @@ fn a_difference_is_reported_by_region_then_by_file() {
         file.starts_with(start) || file.starts_with(elsewhere),
         "{file}"
     );
+}
+
+const LEAKY: &str = "roamcore-leaky";
+
+/// A checkout and a pool with one more package, whose script writes the year into the image.
+fn leaky(built: &Built, checkout: &Path, pool: &Path) {
+    copy_checkout(&built.checkout(), checkout);
+    let overlay = checkout.join("overlays/leaky");
+    fs::create_dir(&overlay).unwrap();
+    let text = format!(
+        "schema = 1\nname = \"leaky\"\ndescription = \"looks at the clock\"\n[packages]\ninstall = [\"{LEAKY}\"]\n"
+    );
+    fs::write(overlay.join("overlay.toml"), text).unwrap();
+    edit(
+        &checkout.join("appliances/bare.toml"),
+        "\"agent\"]",
+        "\"agent\", \"leaky\"]",
+    );
+    let path = checkout.join("appliances/bare.lock");
+    let mut lock = Lock::read(&path).unwrap();
+
+    let tree = pool.join("tree");
+    fs::create_dir_all(tree.join("DEBIAN")).unwrap();
+    let control = format!(
+        "Package: {LEAKY}\nVersion: 1\nArchitecture: all\nMaintainer: Nobody <nobody@example.org>\nDescription: leak\n"
+    );
+    fs::write(tree.join("DEBIAN/control"), control).unwrap();
+    let script = tree.join("DEBIAN/postinst");
+    fs::write(&script, "#!/bin/sh\ndate -u +%Y > /etc/leaked-year\n").unwrap();
+    run(Command::new("chmod").arg("755").arg(&script)).ok();
+    let deb = pool.join(format!("{LEAKY}_1_all.deb"));
+    // The same package in every run of this test, because the machine's own pool keeps it.
+    let mut build = tool("dpkg-deb").unwrap();
+    build.env("SOURCE_DATE_EPOCH", lock.epoch.to_string());
+    run(build
+        .args(["--root-owner-group", "--build"])
+        .arg(&tree)
+        .arg(&deb))
+    .ok();
+
+    let bytes = fs::read(&deb).unwrap();
+    let package = Package {
+        name: LEAKY.to_owned(),
+        version: "1".to_owned(),
+        arch: "all".to_owned(),
+        size: bytes.len() as u64,
+        sha256: Sha256::of(&bytes),
+        path: format!("pool/main/r/{LEAKY}/{LEAKY}_1_all.deb"),
+        ..lock.image[0].clone()
+    };
+    lock.image.push(package);
+    lock.image.sort_by(|a, b| a.name.cmp(&b.name));
+    let name = APPLIANCE.parse().unwrap();
+    let sources = Sources::load(checkout, &name, Channel::Development).unwrap();
+    lock.inputs = sources.request().unwrap().inputs();
+    lock.write(&path).unwrap();
+}
+
+#[test]
+fn a_package_that_looks_at_the_clock_is_found() {
+    let Some(built) = built() else { return };
+    let dir = tempfile::tempdir_in(built.checkout().parent().unwrap()).unwrap();
+    let at = |name: &str| dir.path().join(name);
+    leaky(built, &at("checkout"), &at("pool"));
+    // A cache of its own, because both builds are kept in it.
+    let cache = built.cache(dir.path(), &["tools", "flat"]);
+    let builder = built.builder().checkout(&at("checkout")).cache(&cache);
+    let pool = at("pool").display().to_string();
+    run(builder.out(&at("out")).args([
+        "build",
+        APPLIANCE,
+        "--offline",
+        "--twice",
+        "--pool",
+        &pool,
+    ]))
+    .fails(4, &["region root-a differs", "leaked-year\" differs"]);
+    assert!(!at("out").join(RELEASE).exists());
 }

@@ -30,7 +30,7 @@ fn names(dir: &Path) -> BTreeSet<String> {
 
 /// Everything in the directory is small, and nothing of it is a private key.
 fn may_travel(dir: &Path, keys: &Path) {
-    let secrets: Vec<String> = ["release.key", "db.key", "KEK.key", "PK.key"]
+    let secrets: Vec<String> = ["release.key", "root.key", "db.key", "KEK.key", "PK.key"]
         .map(|name| fs::read_to_string(keys.join(name)).unwrap())
         .to_vec();
     for name in names(dir) {
@@ -157,5 +157,42 @@ fn a_release_image_has_nothing_of_development() {
     sign(&built.release(), &keys).fails(
         30,
         &["is a release key and this image's channel is development"],
+    );
+}
+
+#[test]
+fn collected_signatures_are_not_thrown_away() {
+    let Some(built) = built() else { return };
+    let dir = area(built);
+    let public = built.keys().join("development/public");
+    let args = [
+        "build",
+        "bare",
+        "--offline",
+        "--unsigned",
+        "--public-keys",
+        text(&public),
+    ];
+    let request = dir.path().join("bare-vp2430/0.1.0.unsigned");
+    fs::create_dir_all(&request).unwrap();
+    for name in ["boot-signatures.json", "release.json.sig"] {
+        fs::write(request.join(name), "collected").unwrap();
+        run(built.builder().out(dir.path()).args(args)).fails(
+            1,
+            &[
+                &format!("already ({name})"),
+                &format!("roamcore-image attach {}", text(&request)),
+                "remove that directory first",
+            ],
+        );
+        assert_eq!(fs::read_to_string(request.join(name)).unwrap(), "collected");
+        fs::remove_file(request.join(name)).unwrap();
+    }
+    // What holds none is begun again, as before.
+    fs::write(request.join("signing-request.json"), "old").unwrap();
+    run(built.builder().out(dir.path()).args(args)).fails(3, &[]);
+    assert_ne!(
+        fs::read_to_string(request.join("signing-request.json")).unwrap(),
+        "old"
     );
 }

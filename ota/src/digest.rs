@@ -1,12 +1,13 @@
 //! SHA-256 digests and their one spelling: 64 lower-case hex digits.
 //!
-//! Owns hex in both directions for this crate. Never accepts upper case: equal digests have equal bytes.
+//! Never accepts upper case: equal digests have equal bytes.
 
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
+use crate::hex;
 use crate::names::excerpt;
 
 /// A SHA-256 digest.
@@ -41,13 +42,13 @@ impl From<[u8; 32]> for Digest {
 
 impl std::fmt::Display for Digest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write_hex(&self.0, f)
+        hex::write(&self.0, f)
     }
 }
 
 impl std::fmt::Debug for Digest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write_hex(&self.0, f)
+        hex::write(&self.0, f)
     }
 }
 
@@ -55,9 +56,11 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        parse_hex(text).map(Digest).ok_or_else(|| DigestError {
-            value: excerpt(text),
-        })
+        hex::parse_exact(text)
+            .map(Digest)
+            .ok_or_else(|| DigestError {
+                value: excerpt(text),
+            })
     }
 }
 
@@ -73,26 +76,6 @@ impl From<Digest> for String {
     fn from(digest: Digest) -> String {
         digest.to_string()
     }
-}
-
-pub(crate) fn write_hex(bytes: &[u8], f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-}
-
-pub(crate) fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let nibble = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    if text.len() != 2 * N {
-        return None;
-    }
-    let mut out = [0; N];
-    for (byte, pair) in out.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        *byte = (nibble(pair[0])? << 4) | nibble(pair[1])?;
-    }
-    Some(out)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 macro_rules! failure_classes {
     ($($variant:ident = $code:literal, $name:literal, $meaning:literal;)*) => {
-        /// Why a release was refused, or why it could not be judged.
+        /// Why a release or an update was refused, or why it could not be judged.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum FailureClass {
@@ -30,7 +30,7 @@ macro_rules! failure_classes {
 }
 
 failure_classes! {
-    BadSignature = 10, "bad-signature", "a signature by a trusted key does not match the manifest";
+    BadSignature = 10, "bad-signature", "a signature by a trusted key does not match the document";
     UnknownKey = 11, "unknown-key", "no signature is by a trusted key";
     WrongKeyRole = 12, "wrong-key-role", "signed only by keys whose role does not fit the channel";
     BelowThreshold = 13, "below-threshold", "fewer signatures that count than the trust store asks for";
@@ -50,7 +50,29 @@ failure_classes! {
     ReadFailed = 27, "read-failed", "the input could not be read, so nothing is known about it";
     BadKey = 28, "bad-key", "a key file is unusable or a key could not be made";
     BadTrustStore = 29, "bad-trust-store", "the set of trusted keys contradicts itself";
-    SigningRefused = 30, "signing-refused", "this key may not sign this release";
+    SigningRefused = 30, "signing-refused", "this key may not sign this document";
+    MalformedRoles = 31, "malformed-roles", "the role chain is not in the documented form or contradicts itself";
+    RolesGap = 32, "roles-gap", "the role chain does not connect to the role document this device trusts";
+    RolesRolledBack = 33, "roles-rolled-back", "the role chain ends before the role document this device trusts";
+    RolesConflict = 34, "roles-conflict", "a role document contradicts the one before it or the one this device trusts";
+    RolesNotVouched = 35, "roles-not-vouched", "a role document has too few signatures by root keys of the one before it";
+    RolesBelowThreshold = 36, "roles-below-threshold", "a role document has too few signatures by its own root keys";
+    RolesExpired = 37, "roles-expired", "the newest role document's expiry time has passed";
+    RevokedKey = 38, "revoked-key", "too few signatures count, because keys were revoked";
+    SequenceOutsideWindow = 39, "sequence-outside-window", "the sequence is outside the window of the role document";
+    EpochOutsideWindow = 40, "epoch-outside-window", "the security epoch is outside the window of the role document";
+    TimeOutsideWindow = 41, "time-outside-window", "the creation time is not before the role document's expiry";
+    WrongProduct = 42, "wrong-product", "the update is for another product";
+    WrongBoard = 43, "wrong-board", "the update is for another board";
+    AgentTooOld = 44, "agent-too-old", "the update needs a newer agent than the one that judges it";
+    ConflictsWithRunning = 45, "conflicts-with-running", "the update has the sequence or the root of what runs, but is not what runs";
+    SequenceRolledBack = 46, "sequence-rolled-back", "the sequence is below the highest one committed on this device";
+    EpochRolledBack = 47, "epoch-rolled-back", "the security epoch is below the highest one committed on this device";
+    DoesNotFit = 48, "does-not-fit", "the root is larger than a slot of this device";
+    MalformedIndex = 49, "malformed-index", "the chunk index is not in the documented form or contradicts the update manifest";
+    FrameMismatch = 50, "frame-mismatch", "a frame of a part does not hold what the chunk index says";
+    RootMismatch = 51, "root-mismatch", "the root that was put together is not the one the update manifest names";
+    MalformedBundle = 52, "malformed-bundle", "the single-file form is damaged, or not one";
 }
 
 impl FailureClass {

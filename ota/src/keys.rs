@@ -16,8 +16,9 @@ use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::digest::{Digest, parse_hex, write_hex};
+use crate::digest::Digest;
 use crate::failure::FailureClass;
+use crate::hex;
 pub use file::MAX_KEY_FILE_BYTES;
 
 /// What a key is for.
@@ -27,6 +28,8 @@ pub enum Role {
     Development,
     /// Signs release images only.
     Release,
+    /// Signs role documents only: it says who the others are.
+    Root,
 }
 
 impl std::fmt::Display for Role {
@@ -34,6 +37,7 @@ impl std::fmt::Display for Role {
         f.write_str(match self {
             Role::Development => "development",
             Role::Release => "release",
+            Role::Root => "root",
         })
     }
 }
@@ -47,13 +51,13 @@ pub struct KeyId([u8; 8]);
 
 impl std::fmt::Display for KeyId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write_hex(&self.0, f)
+        hex::write(&self.0, f)
     }
 }
 
 impl std::fmt::Debug for KeyId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write_hex(&self.0, f)
+        hex::write(&self.0, f)
     }
 }
 
@@ -61,7 +65,7 @@ impl TryFrom<String> for KeyId {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, &'static str> {
-        parse_hex(&text)
+        hex::parse_exact(&text)
             .map(KeyId)
             .ok_or("a key id is exactly 16 of 0-9 and a-f")
     }
@@ -118,6 +122,9 @@ pub enum KeyError {
     /// Not a PEM form of an Ed25519 key.
     #[error("the key file holds no readable Ed25519 key (PKCS#8 or SubjectPublicKeyInfo in PEM)")]
     Pem(#[source] pkcs8::Error),
+    /// 32 bytes that are no public key.
+    #[error("the 32 bytes are not a point of the curve, so no key signs for them: make a new key")]
+    NotAPoint,
     /// A public key under which anybody can sign.
     #[error(
         "the public key {0} has small order, so that anybody could sign for it: make a new key"
@@ -180,6 +187,17 @@ impl PublicKey {
             .to_public_key_pem(LineEnding::LF)
             .map_err(|e| KeyError::Pem(e.into()))?;
         Ok(file::write(file::Kind::Public, self.role, self.id, &pem).to_string())
+    }
+
+    /// Adopts the 32 bytes of a public key (RFC 8032 section 5.1.5), as role documents hold them.
+    pub fn from_bytes(bytes: &[u8; 32], role: Role) -> Result<Self, KeyError> {
+        let key = VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::NotAPoint)?;
+        Self::new(key, role)
+    }
+
+    /// The 32 bytes.
+    pub fn to_bytes(&self) -> [u8; 32] {
+        self.key.to_bytes()
     }
 
     /// Its id.

@@ -10,46 +10,14 @@
 
 mod validate;
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::canonical::{self, CanonicalError};
+use crate::channel::Channel;
 use crate::digest::Digest;
-use crate::failure::FailureClass;
+use crate::document::{self, Document, DocumentError, Extra};
 use crate::names::{FileName, Ident};
 use crate::timestamp::Timestamp;
 use crate::version::Version;
-
-/// The only format this program reads and writes.
-pub const FORMAT: u32 = 1;
-/// Largest manifest. A real one is a few KiB; an index of chunks will be an artefact of its own, not part of this.
-pub const MAX_MANIFEST_BYTES: usize = 4 << 20;
-/// Features of `requires` this program knows. None yet.
-const KNOWN_FEATURES: &[&str] = &[];
-
-/// Members of a newer writer, kept as they are.
-pub type Extra = BTreeMap<String, Value>;
-
-/// Whether an image is for developers or for everybody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Channel {
-    /// May contain stand-ins and test doors; only development keys sign it.
-    Development,
-    /// For users' machines; only release keys count.
-    Release,
-}
-
-impl std::fmt::Display for Channel {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Channel::Development => "development",
-            Channel::Release => "release",
-        })
-    }
-}
 
 /// What an artefact is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -119,7 +87,7 @@ pub struct DiskRecord {
 /// The manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
-    /// [`FORMAT`].
+    /// [`crate::FORMAT`].
     pub format: u32,
     /// Features without which a reader must refuse.
     pub requires: Vec<Ident>,
@@ -153,62 +121,6 @@ pub struct Release {
     /// Members of a newer writer.
     #[serde(flatten)]
     pub extra: Extra,
-}
-
-/// A manifest was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ManifestError {
-    /// Larger than [`MAX_MANIFEST_BYTES`].
-    #[error("the manifest is larger than {limit} bytes: it is not a release.json of this program")]
-    TooLarge {
-        /// The limit.
-        limit: usize,
-    },
-    /// Not JSON, a member missing, or a value of the wrong kind.
-    #[error("the manifest cannot be read: it is damaged, or not a release.json")]
-    Json(#[source] serde_json::Error),
-    /// Not in canonical form.
-    #[error("the manifest is not in canonical form")]
-    NotCanonical(#[source] CanonicalError),
-    /// Contradicts itself.
-    #[error("the manifest contradicts itself: {0}")]
-    Invalid(String),
-    /// A format of another program version.
-    #[error(
-        "the manifest has format {found}, this program reads format {FORMAT}: update this program first"
-    )]
-    UnsupportedFormat {
-        /// The format found.
-        found: u64,
-    },
-    /// A feature this program does not know.
-    #[error(
-        "the manifest requires feature {feature:?}, which this program does not know: update this program first"
-    )]
-    UnsupportedFeature {
-        /// The first unknown feature.
-        feature: String,
-    },
-}
-
-impl ManifestError {
-    /// The class, which decides the exit code.
-    pub fn class(&self) -> FailureClass {
-        match self {
-            ManifestError::TooLarge { .. }
-            | ManifestError::Json(_)
-            | ManifestError::NotCanonical(_)
-            | ManifestError::Invalid(_) => FailureClass::MalformedManifest,
-            ManifestError::UnsupportedFormat { .. } | ManifestError::UnsupportedFeature { .. } => {
-                FailureClass::UnsupportedFormat
-            }
-        }
-    }
-
-    /// Process exit code.
-    pub fn exit_code(&self) -> u8 {
-        self.class().exit_code()
-    }
 }
 
 impl ArtefactKind {
@@ -248,53 +160,17 @@ impl From<ArtefactKind> for String {
     }
 }
 
-/// What every format of this document has in common, read before anything else is believed.
-#[derive(Deserialize)]
-struct Header {
-    format: u64,
-    #[serde(default)]
-    requires: Vec<String>,
-}
-
 impl Release {
     /// Reads and validates a manifest.
-    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
-        if bytes.len() > MAX_MANIFEST_BYTES {
-            return Err(ManifestError::TooLarge {
-                limit: MAX_MANIFEST_BYTES,
-            });
-        }
-        let header: Header = serde_json::from_slice(bytes).map_err(ManifestError::Json)?;
-        if header.format != u64::from(FORMAT) {
-            return Err(ManifestError::UnsupportedFormat {
-                found: header.format,
-            });
-        }
-        if let Some(feature) = header
-            .requires
-            .iter()
-            .find(|f| !KNOWN_FEATURES.contains(&f.as_str()))
-        {
-            return Err(ManifestError::UnsupportedFeature {
-                feature: crate::names::excerpt(feature),
-            });
-        }
-        let release: Release = serde_json::from_slice(bytes).map_err(ManifestError::Json)?;
-        canonical::check(bytes, &release).map_err(ManifestError::NotCanonical)?;
+    pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
+        let release: Release = document::parse(Document::Release, bytes)?;
         release.validate()?;
         Ok(release)
     }
 
     /// The exact bytes of `release.json`: what is signed and what is stored.
-    pub fn encode(&self) -> Result<Vec<u8>, ManifestError> {
-        let bytes = canonical::to_bytes(self).map_err(ManifestError::NotCanonical)?;
-        // An extra member or a kind named like one of ours would be read back as ours: this finds it.
-        if Self::parse(&bytes)? == *self {
-            return Ok(bytes);
-        }
-        Err(ManifestError::Invalid(
-            "an extra member or kind has the name of a known one".to_owned(),
-        ))
+    pub fn encode(&self) -> Result<Vec<u8>, DocumentError> {
+        document::encode(Document::Release, self, Self::parse)
     }
 
     /// The artefact of this name.

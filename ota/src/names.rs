@@ -85,6 +85,15 @@ impl std::str::FromStr for Ident {
     }
 }
 
+/// Names that a file listed in a signed document cannot have, because they are the documents' own.
+const RESERVED: [&str; 5] = [
+    "release.json",
+    "release.json.sig",
+    "update.json",
+    "update.json.sig",
+    "roles.json",
+];
+
 /// Name of one file in the release's own directory: never a path, never a hidden file, never the manifest itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -124,11 +133,8 @@ impl std::str::FromStr for FileName {
             return refuse("FAT drops a final '.', so the name would not survive a USB stick");
         }
         // Case is folded because a USB stick folds it: "Release.json" would replace the manifest there.
-        if [crate::MANIFEST_NAME, crate::SIGNATURE_NAME]
-            .iter()
-            .any(|own| own.eq_ignore_ascii_case(text))
-        {
-            return refuse("the name belongs to the manifest and its signatures");
+        if RESERVED.iter().any(|own| own.eq_ignore_ascii_case(text)) {
+            return refuse("the name belongs to a signed document or its signatures");
         }
         Ok(FileName(text.to_owned()))
     }
@@ -196,6 +202,9 @@ mod tests {
             "release.json",
             "RELEASE.JSON",
             "release.json.sig",
+            "update.json",
+            "Update.json.sig",
+            "roles.JSON",
             too_long.as_str(),
         ];
         for bad in bad {

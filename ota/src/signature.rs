@@ -1,178 +1,95 @@
-//! `release.json.sig`: signatures over the exact bytes of `release.json`.
+//! Signatures: over `release.json` and `update.json` in a file beside them, over role documents in their chain.
 //!
-//! Owns what is signed (a prefix that no other document of ours shares, then the file's bytes), the signature file's
-//! form, and which key may sign which channel. Never decides whether signatures suffice: that is [`crate::TrustStore`]'s.
+//! Owns the list of signatures, the form of the signature file, and which key may sign which channel. Never decides
+//! whether signatures suffice: that is [`crate::TrustStore`]'s.
 //!
-//! This file is not signed itself, so it has no room for play: canonical JSON, no unknown members, entries sorted by key
-//! id, one per key, Base64 with exact padding. Hence a changed bit either breaks the form or changes a key id or a
-//! signature; none goes unnoticed.
+//! Signatures are not signed themselves, so they have no room for play: canonical JSON, no unknown members, entries
+//! sorted by key id, one per key, Base64 with exact padding. Hence a changed bit either breaks the form or changes a key
+//! id or a signature; none goes unnoticed.
 
-use base64ct::{Base64, Encoding};
+mod error;
+
 use serde::{Deserialize, Serialize};
 
-use crate::canonical::{self, CanonicalError};
-use crate::failure::FailureClass;
+use crate::base64::Base64Bytes;
+use crate::canonical;
+use crate::channel::Channel;
+use crate::document::{Document, FORMAT};
 use crate::keys::{KeyId, PrivateKey, Role};
-use crate::manifest::{Channel, FORMAT, ManifestError, Release};
+use crate::manifest::Release;
+use crate::update::Update;
+pub use error::{SignError, SignatureFileError};
 
-/// Stands before the manifest in what is signed, so that a signature never fits a document of another sort.
-pub const SIGNATURE_DOMAIN: &[u8] = b"roamcore-release-v1\0";
 /// Largest signature file; [`MAX_SIGNATURES`] entries take about 10 KiB.
 pub const MAX_SIGNATURE_BYTES: usize = 64 << 10;
-/// Most signatures in a file. Bounds the work a hostile file can cause.
+/// Most signatures of a document. Bounds the work a hostile file can cause.
 pub const MAX_SIGNATURES: usize = 64;
-
-/// Ed25519 signature bytes, Base64 in the document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-struct SignatureBytes([u8; 64]);
-
-impl TryFrom<String> for SignatureBytes {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, &'static str> {
-        let mut bytes = [0; 64];
-        match Base64::decode(&text, &mut bytes) {
-            Ok(decoded) if decoded.len() == 64 => Ok(SignatureBytes(bytes)),
-            _ => Err("a signature is 64 bytes in padded Base64"),
-        }
-    }
-}
-
-impl From<SignatureBytes> for String {
-    fn from(signature: SignatureBytes) -> String {
-        Base64::encode_string(&signature.0)
-    }
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
     key_id: KeyId,
-    signature: SignatureBytes,
+    signature: Base64Bytes<64>,
 }
 
-/// The signatures of one manifest.
+/// The signatures of one document, sorted by key id.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Signatures(Vec<Entry>);
+
+impl Signatures {
+    /// Refuses a list that is too long or not in order.
+    pub(crate) fn check(&self) -> Result<(), SignatureFileError> {
+        if self.0.len() > MAX_SIGNATURES {
+            return Err(SignatureFileError::TooMany {
+                found: self.0.len(),
+            });
+        }
+        let wrong = self.0.windows(2).find(|p| p[0].key_id >= p[1].key_id);
+        match wrong {
+            Some(pair) => Err(SignatureFileError::Order {
+                key: pair[1].key_id,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Signs and adds the signature; others stay. Doing it again changes nothing.
+    pub(crate) fn add(
+        &mut self,
+        document: Document,
+        bytes: &[u8],
+        key: &PrivateKey,
+    ) -> Result<(), SignError> {
+        let id = key.public().id();
+        let entry = Entry {
+            key_id: id,
+            signature: Base64Bytes(key.sign(&document.signed_message(bytes))),
+        };
+        match self.0.binary_search_by_key(&id, |e| e.key_id) {
+            Ok(at) if self.0[at] == entry => Ok(()),
+            Ok(_) => Err(SignError::OtherDocument { key: id }),
+            Err(_) if self.0.len() >= MAX_SIGNATURES => Err(SignError::Full),
+            Err(at) => {
+                self.0.insert(at, entry);
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (KeyId, &[u8; 64])> {
+        self.0
+            .iter()
+            .map(|entry| (entry.key_id, &entry.signature.0))
+    }
+}
+
+/// `release.json.sig` or `update.json.sig`: the signatures of one manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignatureFile {
     format: u32,
-    signatures: Vec<Entry>,
-}
-
-/// A signature file was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum SignatureFileError {
-    /// Larger than [`MAX_SIGNATURE_BYTES`].
-    #[error(
-        "the signature file is larger than {MAX_SIGNATURE_BYTES} bytes: it is not a release.json.sig"
-    )]
-    TooLarge,
-    /// More than [`MAX_SIGNATURES`].
-    #[error("the signature file has {found} signatures, at most {MAX_SIGNATURES} are accepted")]
-    TooMany {
-        /// How many.
-        found: usize,
-    },
-    /// Not JSON, a member missing or unknown, or a value of the wrong kind.
-    #[error("the signature file cannot be read: it is damaged, or not a release.json.sig")]
-    Json(#[source] serde_json::Error),
-    /// Not in canonical form.
-    #[error("the signature file is not in canonical form")]
-    NotCanonical(#[source] CanonicalError),
-    /// A key signs twice, or entries are not sorted.
-    #[error(
-        "the signature by key {key} does not follow the one before it in key id order, each key once"
-    )]
-    Order {
-        /// The entry that is out of place.
-        key: KeyId,
-    },
-    /// A format of another program version.
-    #[error(
-        "the signature file has format {found}, this program reads format {FORMAT}: update this program first"
-    )]
-    UnsupportedFormat {
-        /// The format found.
-        found: u64,
-    },
-}
-
-impl SignatureFileError {
-    /// The class, which decides the exit code.
-    pub fn class(&self) -> FailureClass {
-        match self {
-            SignatureFileError::UnsupportedFormat { .. } => FailureClass::UnsupportedFormat,
-            _ => FailureClass::MalformedSignature,
-        }
-    }
-
-    /// Process exit code.
-    pub fn exit_code(&self) -> u8 {
-        self.class().exit_code()
-    }
-}
-
-/// A release was not signed.
-#[derive(Debug, thiserror::Error)]
-pub enum SignError {
-    /// What should be signed is not a manifest.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// A release key would vouch for an image that has stand-ins and test doors.
-    #[error(
-        "key {key} is a release key and this image's channel is development: sign it with a development key"
-    )]
-    ReleaseKeyOnDevelopment {
-        /// The key.
-        key: KeyId,
-    },
-    /// The signature would never count.
-    #[error(
-        "key {key} is a development key and this image's channel is release: sign it with a release key"
-    )]
-    DevelopmentKeyOnRelease {
-        /// The key.
-        key: KeyId,
-    },
-    /// The signature file belongs to other manifest bytes.
-    #[error(
-        "key {key} has signed another manifest in this signature file: start a new signature file"
-    )]
-    OtherManifest {
-        /// The key.
-        key: KeyId,
-    },
-    /// No room for another signature.
-    #[error(
-        "the signature file has {MAX_SIGNATURES} signatures already, the most that are accepted"
-    )]
-    Full,
-}
-
-impl SignError {
-    /// The class, which decides the exit code.
-    pub fn class(&self) -> FailureClass {
-        match self {
-            SignError::Manifest(error) => error.class(),
-            _ => FailureClass::SigningRefused,
-        }
-    }
-
-    /// Process exit code.
-    pub fn exit_code(&self) -> u8 {
-        self.class().exit_code()
-    }
-}
-
-impl Channel {
-    /// The role whose signatures count for this channel.
-    pub fn role(self) -> Role {
-        match self {
-            Channel::Development => Role::Development,
-            Channel::Release => Role::Release,
-        }
-    }
+    signatures: Signatures,
 }
 
 impl Default for SignatureFile {
@@ -180,7 +97,7 @@ impl Default for SignatureFile {
     fn default() -> Self {
         SignatureFile {
             format: FORMAT,
-            signatures: Vec::new(),
+            signatures: Signatures::default(),
         }
     }
 }
@@ -205,69 +122,47 @@ impl SignatureFile {
         let file: SignatureFile =
             serde_json::from_slice(bytes).map_err(SignatureFileError::Json)?;
         canonical::check(bytes, &file).map_err(SignatureFileError::NotCanonical)?;
-        if file.signatures.len() > MAX_SIGNATURES {
-            return Err(SignatureFileError::TooMany {
-                found: file.signatures.len(),
-            });
-        }
-        match file
-            .signatures
-            .windows(2)
-            .find(|pair| pair[0].key_id >= pair[1].key_id)
-        {
-            Some(pair) => Err(SignatureFileError::Order {
-                key: pair[1].key_id,
-            }),
-            None => Ok(file),
-        }
+        file.signatures.check()?;
+        Ok(file)
     }
 
-    /// The exact bytes of `release.json.sig`.
+    /// The exact bytes of the file.
     pub fn encode(&self) -> Result<Vec<u8>, SignatureFileError> {
         canonical::to_bytes(self).map_err(SignatureFileError::NotCanonical)
     }
 
-    /// Signs the manifest and adds the signature; others stay. Doing it again changes nothing.
+    /// Signs the bytes of a `release.json` and adds the signature; others stay. Doing it again changes nothing.
     pub fn add(&mut self, manifest: &[u8], key: &PrivateKey) -> Result<(), SignError> {
-        let channel = Release::parse(manifest)?.channel;
-        let id = key.public().id();
-        match (channel, key.public().role()) {
-            (Channel::Development, Role::Development) | (Channel::Release, Role::Release) => {}
-            (Channel::Development, Role::Release) => {
-                return Err(SignError::ReleaseKeyOnDevelopment { key: id });
-            }
-            (Channel::Release, Role::Development) => {
-                return Err(SignError::DevelopmentKeyOnRelease { key: id });
-            }
-        }
-        let entry = Entry {
-            key_id: id,
-            signature: SignatureBytes(key.sign(&signed_message(manifest))),
-        };
-        match self.signatures.binary_search_by_key(&id, |e| e.key_id) {
-            Ok(at) if self.signatures[at] == entry => Ok(()),
-            Ok(_) => Err(SignError::OtherManifest { key: id }),
-            Err(_) if self.signatures.len() >= MAX_SIGNATURES => Err(SignError::Full),
-            Err(at) => {
-                self.signatures.insert(at, entry);
-                Ok(())
-            }
-        }
+        may_sign(Release::parse(manifest)?.channel, key)?;
+        self.signatures.add(Document::Release, manifest, key)
+    }
+
+    /// The same for the bytes of an `update.json`.
+    pub fn add_update(&mut self, manifest: &[u8], key: &PrivateKey) -> Result<(), SignError> {
+        may_sign(Update::parse(manifest)?.channel, key)?;
+        self.signatures.add(Document::Update, manifest, key)
     }
 
     /// Who claims to have signed.
     pub fn key_ids(&self) -> impl Iterator<Item = KeyId> + '_ {
-        self.signatures.iter().map(|entry| entry.key_id)
+        self.signatures.0.iter().map(|entry| entry.key_id)
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = (KeyId, &[u8; 64])> {
-        self.signatures
-            .iter()
-            .map(|entry| (entry.key_id, &entry.signature.0))
+        self.signatures.entries()
     }
 }
 
-/// What Ed25519 signs: [`SIGNATURE_DOMAIN`], then the manifest's bytes.
-pub(crate) fn signed_message(manifest: &[u8]) -> Vec<u8> {
-    [SIGNATURE_DOMAIN, manifest].concat()
+fn may_sign(channel: Channel, key: &PrivateKey) -> Result<(), SignError> {
+    let id = key.public().id();
+    match (channel, key.public().role()) {
+        (Channel::Development, Role::Development) | (Channel::Release, Role::Release) => Ok(()),
+        (Channel::Development, Role::Release) => {
+            Err(SignError::ReleaseKeyOnDevelopment { key: id })
+        }
+        (Channel::Release, Role::Development) => {
+            Err(SignError::DevelopmentKeyOnRelease { key: id })
+        }
+        (_, Role::Root) => Err(SignError::RootKeyOnManifest { key: id }),
+    }
 }

@@ -1,11 +1,11 @@
 //! Which keys are believed, and how many of them it takes.
 //!
-//! Owns the set of trusted public keys and its threshold. Never reads where the keys come from: an image carries them, a
+//! Owns the set of trusted public keys and its thresholds. Never reads where the keys come from: a role document or a
 //! command line names them. A machine that must refuse development images simply trusts no development key.
 //!
 //! Invariant: every role that has a key in the store has enough of them to reach the threshold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::failure::FailureClass;
 use crate::keys::{KeyId, PublicKey, Role};
@@ -62,22 +62,34 @@ impl TrustError {
     }
 }
 
-/// Keys that are believed, and how many valid signatures by keys of the fitting role a release needs.
+/// Keys that are believed, and how many valid signatures by keys of the fitting role a document needs.
 #[derive(Debug, Clone)]
 pub struct TrustStore {
     keys: BTreeMap<KeyId, PublicKey>,
-    threshold: usize,
+    thresholds: BTreeMap<Role, usize>,
+    revoked: BTreeSet<KeyId>,
 }
 
 impl TrustStore {
-    /// Checks and makes a trust store.
+    /// Checks and makes a trust store with one threshold for every role.
     pub fn new(
         keys: impl IntoIterator<Item = PublicKey>,
         threshold: usize,
     ) -> Result<Self, TrustError> {
+        let all = [Role::Development, Role::Release, Role::Root];
+        Self::with_roles(keys, all.map(|role| (role, threshold)), [])
+    }
+
+    /// The same with a threshold for each role, and keys of which it is known that they must not count any more.
+    pub(crate) fn with_roles(
+        keys: impl IntoIterator<Item = PublicKey>,
+        thresholds: impl IntoIterator<Item = (Role, usize)>,
+        revoked: impl IntoIterator<Item = KeyId>,
+    ) -> Result<Self, TrustError> {
         let mut store = TrustStore {
             keys: BTreeMap::new(),
-            threshold,
+            thresholds: thresholds.into_iter().collect(),
+            revoked: revoked.into_iter().collect(),
         };
         for key in keys {
             let id = key.id();
@@ -90,10 +102,10 @@ impl TrustStore {
             found if found > MAX_TRUSTED_KEYS => return Err(TrustError::TooMany { found }),
             _ => {}
         }
-        if threshold == 0 {
-            return Err(TrustError::ZeroThreshold);
-        }
-        for role in [Role::Development, Role::Release] {
+        for (&role, &threshold) in &store.thresholds {
+            if threshold == 0 {
+                return Err(TrustError::ZeroThreshold);
+            }
             let keys = store.keys.values().filter(|key| key.role() == role).count();
             if (1..threshold).contains(&keys) {
                 return Err(TrustError::Unreachable {
@@ -111,13 +123,24 @@ impl TrustStore {
         self.keys.get(&id)
     }
 
+    /// Whether this key was trusted once and must not be any more.
+    pub fn is_revoked(&self, id: KeyId) -> bool {
+        self.revoked.contains(&id)
+    }
+
     /// Ids of all trusted keys, in order.
     pub fn key_ids(&self) -> impl Iterator<Item = KeyId> + '_ {
         self.keys.keys().copied()
     }
 
-    /// How many signatures a release needs.
-    pub fn threshold(&self) -> usize {
-        self.threshold
+    /// Ids of the trusted keys of a role, in order.
+    pub fn key_ids_of(&self, role: Role) -> impl Iterator<Item = KeyId> + '_ {
+        let fits = move |key: &&PublicKey| key.role() == role;
+        self.keys.values().filter(fits).map(PublicKey::id)
+    }
+
+    /// How many signatures by keys of this role a document needs. `None`: nobody can sign in this role.
+    pub fn threshold(&self, role: Role) -> Option<usize> {
+        self.thresholds.get(&role).copied()
     }
 }

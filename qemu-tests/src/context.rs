@@ -20,7 +20,7 @@ use crate::image::Image;
 use crate::machine::Logs;
 use crate::machine::spec::MachineSpec;
 use crate::machine::state::{Frozen, MachineState};
-use crate::release::Release;
+use crate::release::{Change, Release};
 
 /// A stage: the state and what its boot told.
 #[derive(Debug)]
@@ -41,11 +41,22 @@ impl Stage {
     }
 }
 
+/// Which states of the disk the test `crash` boots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CrashStates {
+    /// How many.
+    pub count: usize,
+    /// Chooses them.
+    pub seed: u64,
+}
+
 /// Handed to every scenario.
 #[derive(Debug)]
 pub struct Ctx {
     /// How guests run here.
     pub accel: Accel,
+    /// For the test `crash`.
+    pub crash: CrashStates,
     image: Option<Image>,
     out: PathBuf,
     cache: PathBuf,
@@ -68,6 +79,7 @@ impl Ctx {
             .map_err(file("create", cache))?;
         Ok(Self {
             accel: Accel::detect(),
+            crash: CrashStates { count: 2, seed: 1 },
             image,
             out: out.into(),
             cache: cache.into(),
@@ -156,14 +168,25 @@ impl Ctx {
 
     /// A release like the image, but with this version and sequence; built at most once per run.
     pub fn release(&self, version: &str, sequence: u64) -> Result<Rc<Release>> {
+        self.changed_release(version, sequence, None)
+    }
+
+    /// A release of changed sources; a version stands for one change.
+    pub fn changed_release(
+        &self,
+        version: &str,
+        sequence: u64,
+        change: Option<Change>,
+    ) -> Result<Rc<Release>> {
         if let Some(known) = self.releases.borrow().get(version) {
             return Ok(Rc::clone(known));
         }
         let out = self.work.path().join("releases");
+        std::fs::create_dir_all(&out).map_err(file("create", &out))?;
         let built = Rc::new(Release::build(
             self.image()?,
-            version,
-            sequence,
+            (version, sequence),
+            change,
             &out,
             &self.cache,
         )?);

@@ -22,6 +22,7 @@ pub mod deadline;
 pub mod disk;
 pub mod error;
 pub mod firmware;
+pub mod fleet;
 pub mod guest;
 pub mod image;
 pub mod machine;

@@ -5,10 +5,11 @@ mod interactive;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::UNIX_EPOCH;
 
 use anyhow::Context;
 use clap::{Args, Parser};
-use roamcore_qemu_tests::context::Ctx;
+use roamcore_qemu_tests::context::{CrashStates, Ctx};
 use roamcore_qemu_tests::disk::base;
 use roamcore_qemu_tests::image::Image;
 use roamcore_qemu_tests::registry::{self, Group};
@@ -56,6 +57,12 @@ struct TestArgs {
     /// Keep this run's disks.
     #[arg(long)]
     keep: bool,
+    /// States of the disk that the test `crash` boots.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    count: usize,
+    /// What chooses them [default: the clock].
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
 }
 
 fn main() -> ExitCode {
@@ -89,11 +96,16 @@ fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
         .context("open the image")?;
     let cache = args.cache.clone().unwrap_or_else(base::cache_directory);
     // Absolute: QEMU writes logs there, whatever its own directory.
-    let ctx = Ctx::new(
+    let mut ctx = Ctx::new(
         image,
         &std::path::absolute(&args.out)?,
         &std::path::absolute(cache)?,
     )?;
+    let clock = || UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs());
+    ctx.crash = CrashStates {
+        count: args.count,
+        seed: args.seed.unwrap_or_else(clock),
+    };
     let reports = runner::run(&ctx, &tests, &mut out)?;
     if let Some(path) = &args.json {
         runner::save_json(&reports, path)?;

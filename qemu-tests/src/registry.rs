@@ -30,6 +30,8 @@ pub enum Need {
     Lan,
     /// The builder and the agent, for a further release.
     Builder,
+    /// The embedded fleet server.
+    Fleet,
 }
 
 impl Need {
@@ -51,6 +53,9 @@ impl Need {
                 .then(|| format!("`{program}` is not installed")),
             Self::Lan => Lan::impossible(),
             Self::Builder => release::impossible(),
+            Self::Fleet => release::program("roamcore-fleet")
+                .err()
+                .map(|e| e.to_string()),
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct Release {
     pub version: String,
     /// Its deployment sequence, the version of its boot entry.
     pub sequence: u64,
+    /// Where the builder left it.
+    pub directory: PathBuf,
     /// Its unpacked disk.
     pub raw: PathBuf,
     /// Offset and used length of its root on `raw`.
@@ -47,20 +49,39 @@ pub fn impossible() -> Option<String> {
     builder().and(agent()).err().map(|e| e.to_string())
 }
 
+/// A change to the sources of a further release, made in a copy of them.
+pub type Change = fn(checkout: &Path) -> std::io::Result<()>;
+
 impl Release {
-    /// Builds a release of the appliance of `like` into a directory below `out`.
+    /// Builds a release of the appliance of `like`, with its sources changed, into a directory below `out`.
     pub fn build(
         like: &Image,
-        version: &str,
-        sequence: u64,
+        (version, sequence): (&str, u64),
+        change: Option<Change>,
         out: &Path,
         cache: &Path,
     ) -> Result<Self> {
+        let copy = tempfile::tempdir_in(out).map_err(file("make a directory in", out))?;
+        let checkout = match change {
+            None => PathBuf::from("."),
+            Some(change) => {
+                let names = args!["appliances", "hardware", "overlays"];
+                let into = copy.path().display().to_string();
+                tool::run(
+                    "cp",
+                    &[args!["-a"].to_vec(), names.to_vec(), vec![into]].concat(),
+                )?;
+                change(copy.path()).map_err(file("change", copy.path()))?;
+                copy.path().to_owned()
+            }
+        };
         let appliance = match like.appliance.as_str() {
             "roamcore-bare" => "bare",
             other => other,
         };
         let line = args![
+            "--checkout",
+            checkout.display(),
             "build",
             appliance,
             "--agent",
@@ -111,6 +132,7 @@ impl Release {
         Ok(Self {
             version: version.into(),
             sequence,
+            directory: image.directory.clone(),
             root: image.area("root-a")?,
             verity: image.area("verity-a")?,
             root_hash,
@@ -126,12 +148,17 @@ fn beside() -> Result<PathBuf> {
 }
 
 fn builder() -> Result<PathBuf> {
-    let path = beside()?.join("roamcore-image");
+    program("roamcore-image")
+}
+
+/// A program of this workspace, which stands beside the harness.
+pub fn program(name: &str) -> Result<PathBuf> {
+    let path = beside()?.join(name);
     match path.is_file() {
         true => Ok(path),
         false => Err(Error::Missing {
-            what: format!("the builder {}", path.display()),
-            remedy: "build it: cargo build --release -p roamcore-image".into(),
+            what: format!("the program {}", path.display()),
+            remedy: format!("build it: cargo build --release -p {name}"),
         }),
     }
 }

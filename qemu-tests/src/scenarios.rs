@@ -7,6 +7,7 @@ pub mod bench;
 pub mod boot;
 pub mod common;
 pub mod corrupt;
+pub mod crash;
 pub mod disks;
 pub mod harness;
 pub mod initrd;
@@ -15,6 +16,7 @@ pub mod ports;
 pub mod secure;
 pub mod trial;
 pub mod trials;
+pub mod update;
 pub mod watchdog;
 
 use crate::registry::Test;
@@ -29,6 +31,10 @@ pub const ALL: &[Test] = &[
     corrupt::TEST,
     secure::TEST,
     trial::TEST,
+    update::TEST,
+    update::ROLLBACK,
+    crash::TEST,
+    crash::FIRST,
     secure::MORE,
     trials::TEST,
     initrd::TEST,

@@ -29,6 +29,7 @@ impl Machine {
             fs::create_dir_all(path).unwrap();
         }
         fs::create_dir_all(roots.usr.join("lib/roamcore")).unwrap();
+        fs::write(roots.proc.join("self/mountinfo"), "").unwrap();
         let machine = Self { dir, roots };
         machine.layout(32 * GB);
         machine.disk("nvme0n1", 64 * GB);
@@ -103,14 +104,23 @@ impl Machine {
         );
         fs::write(self.roots.proc.join("self/mountinfo"), table).unwrap();
         if let Some((attributes, text)) = variable {
-            let units = text.encode_utf16().chain([0]).flat_map(u16::to_le_bytes);
-            let bytes: Vec<u8> = attributes.to_le_bytes().into_iter().chain(units).collect();
-            fs::write(
-                directory.join(roamcore_agent::efivar::BOOT_COUNT_PATH),
-                bytes,
-            )
-            .unwrap();
+            self.variable(
+                roamcore_agent::efivar::BOOT_COUNT_PATH,
+                attributes,
+                &format!("{text}\0"),
+            );
         }
+    }
+
+    /// One EFI variable of UTF-16 text, NULs as given.
+    pub fn variable(&self, name: &str, attributes: u32, text: &str) {
+        let units = text.encode_utf16().flat_map(u16::to_le_bytes);
+        let bytes: Vec<u8> = attributes.to_le_bytes().into_iter().chain(units).collect();
+        fs::write(self.variables().join(name), bytes).unwrap();
+    }
+
+    pub fn variables(&self) -> PathBuf {
+        self.roots.sys.join("firmware/efi/efivars")
     }
 
     pub fn channel(&self, channel: &str) {

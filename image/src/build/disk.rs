@@ -26,7 +26,7 @@ use super::root::Root;
 const LOADER_CONF: &str = "timeout 0\neditor no\nauto-entries no\nauto-firmware no\nauto-reboot no\n\
                            auto-poweroff no\nsecure-boot-enroll if-safe\n";
 /// Path of slot A's UKI on the ESP.
-const UKI_A: &str = "EFI/roamcore/a/roamcore.efi";
+pub const UKI_A: &str = "EFI/roamcore/a/roamcore.efi";
 
 /// What goes onto the ESP.
 #[derive(Debug)]

@@ -18,6 +18,8 @@ use crate::tree::{Kind, Node, Tree};
 pub struct Identity {
     /// Version, as in the release.
     pub version: String,
+    /// Deployment sequence, as in the release.
+    pub sequence: u64,
     /// Development or release.
     pub channel: Channel,
 }
@@ -31,11 +33,13 @@ pub fn os_release(appliance: &Appliance, identity: &Identity) -> String {
     format!(
         "NAME=\"{title}\"\nPRETTY_NAME=\"{title} {version}\"\nID=roamcore\nID_LIKE=debian\n\
          VERSION_ID={version}\nIMAGE_ID={product}\nIMAGE_VERSION={version}\nROAMCORE_BOARD={board}\n\
-         ROAMCORE_CHANNEL={channel}\n",
+         ROAMCORE_CHANNEL={channel}\nROAMCORE_SEQUENCE={sequence}\nROAMCORE_EPOCH={epoch}\n",
         title = appliance.title,
         version = identity.version,
         product = appliance.product,
         board = appliance.board,
+        sequence = identity.sequence,
+        epoch = appliance.update.security_epoch,
     )
 }
 
@@ -182,6 +186,7 @@ pub fn add(
     board: &Board,
     board_text: &str,
     identity: &Identity,
+    roles: &[u8],
 ) -> Result<()> {
     let host = appliance.hostname.as_str();
     // Our own prefix for what the image itself installs, so that an owner's file in /etc wins.
@@ -213,6 +218,7 @@ pub fn add(
             .with_context(|| format!("adding /{path}"))?;
     }
     tree.insert_bytes("usr/lib/roamcore/layout.json", 0o644, layout(appliance)?)?;
+    tree.insert_bytes(crate::roles::IN_IMAGE, 0o644, roles)?;
     for part in &appliance.layout() {
         if let Some(mount) = &part.mount {
             let (name, text) = mount_unit(part, mount.as_str());

@@ -1,6 +1,7 @@
 //! The initrd as a compressed file.
 //!
-//! Owns: the compression of what the `initrd` module composes.
+//! Owns: the compression of what the `initrd` module composes, with the module index that depmod
+//! makes of it.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -8,8 +9,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::generate;
 use super::root::Inputs;
+use super::tools::Tools;
+use super::{depmod, generate};
+use crate::cache::Cache;
 use crate::initrd::{self, Facts};
 use crate::tree::Tree;
 
@@ -17,7 +20,13 @@ use crate::tree::Tree;
 const LEVEL: i32 = 15;
 
 /// Writes the initrd and returns its unpacked size.
-pub fn make(image: &Tree, inputs: &Inputs<'_>, path: &Path) -> Result<u64> {
+pub fn make(
+    image: &Tree,
+    inputs: &Inputs<'_>,
+    tools: &Tools,
+    cache: &Cache,
+    path: &Path,
+) -> Result<u64> {
     let sources = inputs.sources;
     let os_release = generate::os_release(sources.appliance(), inputs.identity);
     let facts = Facts {
@@ -32,7 +41,12 @@ pub fn make(image: &Tree, inputs: &Inputs<'_>, path: &Path) -> Result<u64> {
             .collect(),
     };
     let declared: Vec<_> = sources.overlays().map(|o| &o.initrd).collect();
-    let tree = initrd::compose(image, &declared, &facts).context("composing the initrd")?;
+    let mut tree = initrd::compose(image, &declared, &facts).context("composing the initrd")?;
+    let scratch = cache.scratch("depmod")?;
+    let kernel = initrd::kernel_version(image)?;
+    depmod::add(&mut tree, &kernel, tools, scratch.path())
+        .context("indexing the initrd's modules")?;
+    scratch.close()?;
     let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
     let mut encoder =
         zstd::Encoder::new(BufWriter::new(file), LEVEL).context("starting compression")?;

@@ -9,6 +9,7 @@
 //! ```
 
 mod compress;
+mod depmod;
 mod disk;
 mod generate;
 mod guids;
@@ -26,13 +27,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use roamcore_spec::names::Name;
 
+pub use disk::UKI_A;
 pub use generate::Identity;
-pub use outputs::hash_file;
+pub use outputs::{DISK, hash_file, place, settle};
 pub use project::Sources;
 pub use root::FILES as ROOT_FILES;
-pub use tools::PACKAGES as TOOL_PACKAGES;
+pub use tools::{PACKAGES as TOOL_PACKAGES, Tools};
 
 use crate::cache::{Cache, Cached, explain_full};
+use crate::clock::Shift;
 use crate::events::Events;
 use crate::keys::PublicSet;
 use crate::lock::{Lock, Mirrors, Set};
@@ -50,17 +53,15 @@ pub struct Plan<'a> {
     pub checkout: &'a Path,
     /// Appliance name.
     pub appliance: Name,
-    /// Version and channel.
+    /// Version, sequence and channel.
     pub identity: Identity,
-    /// Deployment sequence of the release.
-    pub sequence: u64,
     /// The lock.
     pub lock: &'a Lock,
     /// Mirrors for packages that the pool lacks; none works offline.
     pub mirrors: Option<&'a Mirrors>,
     /// A further directory with packages.
     pub pool: Option<&'a Path>,
-    /// The agent's program, statically linked.
+    /// The agent's program, statically linked; the update service `roamcore` lies beside it.
     pub agent: &'a Path,
     /// The public keys to enrol and to check against.
     pub public: &'a PublicSet,
@@ -68,6 +69,8 @@ pub struct Plan<'a> {
     pub out: &'a Path,
     /// Threads to use.
     pub threads: usize,
+    /// How far ahead the clock of the build's programs is.
+    pub clock: Shift,
 }
 
 /// What a build came to.
@@ -108,6 +111,7 @@ pub fn run(plan: &Plan<'_>, signer: &Signer, cache: &Cache, events: &Events) -> 
             plan.public.release.role()
         );
     }
+    let roles = plan.public.anchor(plan.identity.channel)?.encode()?;
     let pool = Pool::open(cache.root().join("pool"))?;
     for set in [Set::Tools, Set::Image] {
         report.time(
@@ -120,29 +124,28 @@ pub fn run(plan: &Plan<'_>, signer: &Signer, cache: &Cache, events: &Events) -> 
             },
         )?;
     }
-    let (tool_debs, image_debs) = (
-        flat(cache, &pool, plan.lock, Set::Tools)?,
-        flat(cache, &pool, plan.lock, Set::Image)?,
-    );
+    let image_debs = flat(cache, &pool, plan.lock, Set::Image)?;
     let tools = report.time(events, "tools", "unpacking the locked tools", || {
-        let (tools, step) = tools::Tools::unpack(cache, plan.lock, &tool_debs)?;
-        Ok((tools, step.hit))
+        let (tools, hit) = unpack_tools(cache, &pool, plan.lock)?;
+        Ok((tools.with_clock(plan.clock), hit))
     })?;
     let packages = report.time(events, "install", "installing the locked packages", || {
         let step = packages::install(cache, &tools, plan.lock, &image_debs, sources.overlays())?;
         let hit = step.hit;
         Ok((step, hit))
     })?;
-    let agent = std::fs::read(plan.agent).with_context(|| {
-        format!(
-            "reading the agent {}; build it with `./dev agent`",
-            plan.agent.display()
-        )
-    })?;
+    let program = |path: &Path| {
+        std::fs::read(path)
+            .with_context(|| format!("reading {}; build it with `./dev agent`", path.display()))
+    };
+    let agent = program(plan.agent)?;
+    let daemon = program(&plan.agent.with_file_name("roamcore"))?;
     let inputs = root::Inputs {
+        roles: &roles,
         sources: &sources,
         identity: &plan.identity,
         agent: &agent,
+        daemon: &daemon,
         epoch: plan.lock.epoch,
         threads: plan.threads,
     };
@@ -176,7 +179,7 @@ pub fn run(plan: &Plan<'_>, signer: &Signer, cache: &Cache, events: &Events) -> 
         loader: &signed[0],
         uki: &signed[1],
         enrol: &plan.public.enrol,
-        sequence: plan.sequence,
+        sequence: plan.identity.sequence,
     };
     let final_dir = plan.release_dir(&sources);
     let parent = final_dir
@@ -274,10 +277,17 @@ fn what(plan: &Plan<'_>, sources: &Sources) -> signer::What {
     }
 }
 
+/// The tools tree of a lock whose packages are in the pool, and whether it was there already.
+pub fn unpack_tools(cache: &Cache, pool: &Pool, lock: &Lock) -> Result<(Tools, bool)> {
+    let debs = flat(cache, pool, lock, Set::Tools)?;
+    let (tools, step) = Tools::unpack(cache, lock, &debs)?;
+    Ok((tools, step.hit))
+}
+
 /// A flat repository of one package set, made again only when the set changes.
 fn flat(cache: &Cache, pool: &Pool, lock: &Lock, set: Set) -> Result<PathBuf> {
-    let key =
-        crate::cache::Key::new("flat", 1).with("set", lock.set_digest(set).to_string().as_bytes());
+    let key = crate::cache::Key::new("flat", 1, &[include_str!("../lock/flat.rs")])
+        .with("set", lock.set_digest(set).to_string().as_bytes());
     let step = cache.step(&key, |dir| Ok(pool.link_set(lock, set, dir)?))?;
     if step.hit {
         // A package that rotted in the pool and was fetched again is another file now.

@@ -85,7 +85,7 @@ pub fn manifest(
         product: appliance.product.as_str().parse()?,
         board: appliance.board.as_str().parse()?,
         version: plan.identity.version.parse()?,
-        sequence: plan.sequence,
+        sequence: plan.identity.sequence,
         security_epoch: appliance.update.security_epoch,
         channel: plan.identity.channel,
         created: Timestamp::from_unix(plan.lock.epoch)?,
@@ -142,9 +142,7 @@ pub fn finish(
     )?;
     write_atomically(&stage.join("release.json"), manifest)?;
     write_atomically(&stage.join("release.json.sig"), signature)?;
-    set_modes(stage)?;
-    let handle = File::open(stage).context("opening the output directory")?;
-    rustix::fs::syncfs(&handle).context("syncing the outputs")?;
+    settle(stage)?;
     if let Ok(old) = fs::read(dir.join("release.json")) {
         let shipped =
             Release::parse(&old).is_ok_and(|r| r.channel == roamcore_ota::Channel::Release);
@@ -160,6 +158,18 @@ pub fn finish(
             return Ok(());
         }
     }
+    place(stage, dir)
+}
+
+/// Gives a staged directory its modes and waits until it is on disk.
+pub fn settle(stage: &Path) -> Result<()> {
+    set_modes(stage)?;
+    let handle = File::open(stage).context("opening the output directory")?;
+    rustix::fs::syncfs(&handle).context("syncing the outputs")
+}
+
+/// Moves a settled stage to its name; what was there before is left where the stage was.
+pub fn place(stage: &Path, dir: &Path) -> Result<()> {
     if dir.exists() {
         // The same version again, as every development build is: swap, so that a reader sees the
         // old directory or the new one and never half of each.

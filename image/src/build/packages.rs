@@ -15,11 +15,13 @@ use roamcore_spec::Overlay;
 use super::tools::Tools;
 use crate::cache::{Cache, Cached, Key};
 use crate::lock::{Lock, Set};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, TARGET};
 use crate::tree::Tree;
 
 /// Name of the archive inside the step.
 pub const ARCHIVE: &str = "packages.tar";
+
+const CODE: [&str; 2] = [include_str!("packages.rs"), include_str!("../sandbox.rs")];
 
 /// Runs before any package is configured: base-passwd then keeps these numbers, and packages that
 /// want such a user find it there.
@@ -31,6 +33,18 @@ for table in passwd group; do
 done
 "#;
 
+/// Installs into `$1` with the arguments that follow, then writes the tree to standard output as
+/// mmdebstrap would, but for `/dev`.
+const INSTALL: &str = r#"
+set -eu
+target=$1
+shift
+mmdebstrap "$@" >&2
+exec tar --create --directory="$target" --exclude=./dev --one-file-system --sort=name \
+  --mtime="@$SOURCE_DATE_EPOCH" --clamp-mtime --numeric-owner --xattrs --format=pax \
+  --pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime .
+"#;
+
 /// Installs the image's packages from `debs` (a flat repository).
 pub fn install<'a>(
     cache: &Cache,
@@ -40,7 +54,7 @@ pub fn install<'a>(
     overlays: impl Iterator<Item = &'a Overlay> + Clone,
 ) -> Result<Cached> {
     let (passwd, group) = fixed_users(overlays)?;
-    let key = key(lock, &passwd, &group);
+    let key = key(lock, &passwd, &group).with("clock", &tools.clock().to_le_bytes());
     cache.step(&key, |dir| {
         let hooks = cache.scratch("hooks")?;
         fs::write(hooks.path().join("passwd"), &passwd).context("writing the fixed users")?;
@@ -51,17 +65,22 @@ pub fn install<'a>(
             .map(|p| p.name.as_str())
             .collect();
         let program: Vec<String> = [
-            "env",
             &format!("SOURCE_DATE_EPOCH={}", lock.epoch),
-            "mmdebstrap",
+            "sh",
+            "-c",
+            INSTALL,
+            "install",
+            TARGET,
             "--mode=root",
             "--variant=custom",
-            "--format=tar",
+            "--format=directory",
+            // Its `/dev` is mounted already.
+            "--skip=check/empty",
             "--skip=cleanup/reproducible",
             &format!("--include={}", names.join(",")),
             &format!("--extract-hook={FIX_USERS}"),
             "trixie",
-            "-",
+            TARGET,
             "deb [trusted=yes] copy:/pool ./",
         ]
         .map(str::to_owned)
@@ -73,6 +92,7 @@ pub fn install<'a>(
             tools: tools.root(),
             pool: debs,
             hooks: hooks.path(),
+            clock: tools.clock(),
         };
         sandbox
             .run(&program, out, &cache.log(&key))
@@ -81,7 +101,7 @@ pub fn install<'a>(
 }
 
 fn key(lock: &Lock, passwd: &str, group: &str) -> Key {
-    Key::new("packages", 2)
+    Key::new("packages", 2, &CODE)
         .with("image", lock.set_digest(Set::Image).to_string().as_bytes())
         .with("tools", lock.set_digest(Set::Tools).to_string().as_bytes())
         .with("epoch", &lock.epoch.to_le_bytes())

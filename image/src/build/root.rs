@@ -30,8 +30,30 @@ const KERNEL: &str = "vmlinuz";
 const FACTS: &str = "root.json";
 /// What the image holds, file by file; kept to say where two builds differ.
 pub const FILES: &str = "root.files";
-/// Where the agent lies in the image.
+/// What makes the root, here and in the modules that do nothing else.
+const CODE: [&str; 17] = [
+    include_str!("root.rs"),
+    include_str!("generate.rs"),
+    include_str!("guids.rs"),
+    include_str!("initrd_step.rs"),
+    include_str!("depmod.rs"),
+    include_str!("packages.rs"),
+    include_str!("../initrd/cpio.rs"),
+    include_str!("../initrd/elf.rs"),
+    include_str!("../initrd/index.rs"),
+    include_str!("../initrd/mod.rs"),
+    include_str!("../initrd/modules.rs"),
+    include_str!("../tree/listing.rs"),
+    include_str!("../tree/merge.rs"),
+    include_str!("../tree/mod.rs"),
+    include_str!("../tree/tarball.rs"),
+    include_str!("../tree/units.rs"),
+    include_str!("../tree/var.rs"),
+];
+/// Where the agent lies in the image, and in the initrd.
 const AGENT: &str = "usr/lib/roamcore/roamcore-agent";
+/// Where the update service, which is also the owner's command, lies in the image.
+const DAEMON: &str = "usr/lib/roamcore/roamcore";
 
 /// What is known of a composed root.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -84,6 +106,10 @@ pub struct Inputs<'a> {
     pub identity: &'a Identity,
     /// The agent's program.
     pub agent: &'a [u8],
+    /// The update service's program.
+    pub daemon: &'a [u8],
+    /// The role documents by which the device will judge updates.
+    pub roles: &'a [u8],
     /// Time given to every file, seconds since the epoch.
     pub epoch: u64,
     /// Threads for hashing.
@@ -98,7 +124,11 @@ pub fn compose(
     inputs: &Inputs<'_>,
 ) -> Result<(Root, Cached)> {
     let appliance = inputs.sources.appliance();
-    let mut key = Key::new("root", 2)
+    // Raised for changes that the texts do not show: in `spec`, in `image/disk`, in the agent's
+    // layout file.
+    let mut key = Key::new("root", 3, &CODE)
+        .with("zstd", &zstd::zstd_safe::version_number().to_le_bytes())
+        .with("clock", &tools.clock().to_le_bytes())
         .with(
             "packages",
             packages
@@ -112,6 +142,8 @@ pub fn compose(
             generate::os_release(appliance, inputs.identity).as_bytes(),
         )
         .with("agent", inputs.agent)
+        .with("daemon", inputs.daemon)
+        .with("roles", inputs.roles)
         .with("epoch", &inputs.epoch.to_le_bytes());
     for (name, digest) in inputs.sources.digests() {
         key = key.with(name, digest);
@@ -145,7 +177,7 @@ fn make(
 
     let image = merge(base, inputs)?;
     fs::write(dir.join(FILES), tree::listing(&image)?).context("writing the list of files")?;
-    let initrd_unpacked = initrd_step::make(&image, inputs, &dir.join(INITRD))?;
+    let initrd_unpacked = initrd_step::make(&image, inputs, tools, cache, &dir.join(INITRD))?;
 
     let archive = cache.scratch("archive")?;
     let archive = archive.path().join("root.tar");
@@ -187,6 +219,7 @@ fn merge(mut image: Tree, inputs: &Inputs<'_>) -> Result<Tree> {
     }
     let agent: Vec<u8> = inputs.agent.to_vec();
     image.insert_bytes(AGENT, 0o755, agent)?;
+    image.insert_bytes(DAEMON, 0o755, inputs.daemon.to_vec())?;
     for (overlay, files) in inputs.sources.overlays_with_files() {
         tree::merge_overlay(&mut image, overlay, &files)
             .with_context(|| format!("merging overlay `{}`", overlay.name))?;
@@ -198,6 +231,7 @@ fn merge(mut image: Tree, inputs: &Inputs<'_>) -> Result<Tree> {
         sources.board(),
         sources.board_text(),
         inputs.identity,
+        inputs.roles,
     )?;
     tree::apply_units(&mut image, sources.overlays())?;
     tree::split_var(&mut image)?;
@@ -321,4 +355,25 @@ pub fn kernel_arguments<'a>(
 ) -> Vec<String> {
     let declared = overlays.flat_map(|o| o.kernel.arguments.iter().map(ToString::to_string));
     declared.chain(sources.board().kernel_arguments()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_source_of_the_root_is_in_its_key() {
+        for dir in ["src/tree", "src/initrd"] {
+            let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);
+            for entry in fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                let text = fs::read_to_string(&path).unwrap();
+                assert!(
+                    CODE.contains(&text.as_str()),
+                    "{} is not in CODE: a change in it would not make the root again",
+                    path.display()
+                );
+            }
+        }
+    }
 }

@@ -8,30 +8,37 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::cache::{Cache, Cached, Key};
+use crate::clock::Shift;
 use crate::command::Command;
 use crate::lock::{Lock, Set};
 use crate::sandbox::Sandbox;
 
 /// Packages of the tools tree; the lock pins their versions.
-pub const PACKAGES: [&str; 5] = [
+pub const PACKAGES: [&str; 8] = [
     "apt",
     "dpkg",
     "erofs-utils",
+    "kmod",
+    "libfaketime",
     "mmdebstrap",
+    "mount",
     "systemd-boot-efi",
 ];
+
+const CODE: [&str; 2] = [include_str!("tools.rs"), include_str!("../sandbox.rs")];
 
 /// An unpacked tools tree.
 #[derive(Debug, Clone)]
 pub struct Tools {
     root: PathBuf,
+    clock: Shift,
 }
 
 impl Tools {
     /// Unpacks the tools set from `debs`, a directory of its packages.
     pub fn unpack(cache: &Cache, lock: &Lock, debs: &Path) -> Result<(Tools, Cached)> {
-        let key =
-            Key::new("tools", 1).with("set", lock.set_digest(Set::Tools).to_string().as_bytes());
+        let key = Key::new("tools", 1, &CODE)
+            .with("set", lock.set_digest(Set::Tools).to_string().as_bytes());
         let step = cache.step(&key, |dir| {
             let root = dir.join("root");
             std::fs::create_dir(&root).context("creating the tools tree")?;
@@ -49,9 +56,21 @@ impl Tools {
         Ok((
             Tools {
                 root: step.dir.join("root"),
+                clock: Shift::default(),
             },
             step,
         ))
+    }
+
+    /// The same tools, whose programs see a clock that is ahead.
+    #[must_use]
+    pub fn with_clock(self, clock: Shift) -> Tools {
+        Tools { clock, ..self }
+    }
+
+    /// How far ahead the programs' clock is.
+    pub fn clock(&self) -> Shift {
+        self.clock
     }
 
     /// Root of the tree.
@@ -67,10 +86,8 @@ impl Tools {
     /// A program of the tree, run by the tree's own loader and libraries, so that no namespace is
     /// needed and nothing of the host is linked in.
     pub fn program(&self, path: &str) -> Command {
-        Command::new(self.root.join("usr/lib64/ld-linux-x86-64.so.2"))
+        self.clock
+            .load(&self.root, &self.root.join(path))
             .clear_env()
-            .arg("--library-path")
-            .arg(self.root.join("usr/lib/x86_64-linux-gnu"))
-            .arg(self.root.join(path))
     }
 }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args as ClapArgs;
 use roamcore_image::build::{self, Identity, Outcome, Plan, Sources};
 use roamcore_image::cache::{Cache, write_atomically};
+use roamcore_image::clock::Shift;
 use roamcore_image::keys::{KeySet, PublicSet, read_public};
 use roamcore_image::lock::{self, Lock, Mirrors};
 use roamcore_image::signer::{self, Signer};
@@ -19,7 +20,7 @@ use super::lock::MirrorArgs;
 use super::{Context, twice};
 
 /// Exit code when an unsigned build waits for signatures.
-const WANTED: u8 = 3;
+pub const WANTED: u8 = 3;
 /// What `attach` needs to go on with a build.
 const STATE: &str = "build.json";
 
@@ -63,7 +64,7 @@ pub struct What {
     /// Directory for outputs.
     #[arg(long, default_value = "out", value_name = "DIR")]
     pub out: PathBuf,
-    /// The agent's program.
+    /// The agent's program; the update service `roamcore` lies beside it.
     #[arg(
         long,
         default_value = "target/agent/roamcore-agent",
@@ -79,6 +80,9 @@ pub struct What {
     /// Threads; otherwise one per processor.
     #[arg(long)]
     pub threads: Option<usize>,
+    /// Run the build's programs with a clock that is ahead; `--twice` does that.
+    #[arg(long, hide = true, default_value_t = 0, value_name = "SECONDS")]
+    pub clock_ahead: u64,
     #[command(flatten)]
     pub mirrors: MirrorArgs,
 }
@@ -94,7 +98,7 @@ impl What {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example: roamcore-image sign /media/stick/request --keys /secure/release")]
 pub struct SignArgs {
-    /// Directory with a signing request, or a release to which to add a signature.
+    /// Directory with a signing request, or a release or update to which to add a signature.
     dir: PathBuf,
     /// The keys; otherwise the development keys.
     #[arg(long, value_name = "DIR")]
@@ -105,8 +109,11 @@ pub struct SignArgs {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example: roamcore-image attach out/bare-vp2430/1.2.0.unsigned")]
 pub struct AttachArgs {
-    /// Directory of the unsigned build, with the answers from the signing machine.
+    /// Directory of the unsigned build or update, with the answers from the signing machine.
     dir: PathBuf,
+    /// Of an update: write <product>-<version>.roam beside it too.
+    #[arg(long)]
+    single_file: bool,
 }
 
 /// The arguments of an unsigned build, kept for `attach`.
@@ -188,7 +195,8 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     tell(context, &outcome)
 }
 
-fn development_keys(context: &Context) -> Result<KeySet> {
+/// The development keys, made on first use.
+pub fn development_keys(context: &Context) -> Result<KeySet> {
     let (keys, made) = KeySet::development()?;
     if made {
         context.events.note(&format!(
@@ -268,9 +276,9 @@ pub fn plan<'a>(
         appliance: appliance.clone(),
         identity: Identity {
             version: what.version.clone(),
+            sequence: what.sequence,
             channel,
         },
-        sequence: what.sequence,
         lock: &ready.lock,
         mirrors: ready.mirrors.as_ref(),
         pool: what.pool.as_deref(),
@@ -278,6 +286,7 @@ pub fn plan<'a>(
         public: &ready.public,
         out,
         threads: what.threads(),
+        clock: Shift::seconds(what.clock_ahead),
     }
 }
 
@@ -293,6 +302,7 @@ fn unsigned(
     let sources = Sources::load(&context.checkout, appliance, channel)?;
     let release_dir = plan.release_dir(&sources);
     let dir = release_dir.with_file_name(format!("{}.unsigned", what.version));
+    signer::refuse_collected(&dir)?;
     if dir.exists() {
         fs::remove_dir_all(&dir)
             .with_context(|| format!("removing the earlier {}", dir.display()))?;
@@ -321,6 +331,9 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 
 /// Runs `attach`.
 pub fn attach(context: &Context, args: AttachArgs) -> Result<ExitCode> {
+    if args.dir.join("update.json").is_file() {
+        return super::release::attach(context, &args.dir, args.single_file);
+    }
     let path = args.dir.join(STATE);
     let bytes = fs::read(&path)
         .with_context(|| format!("reading {}; is this an unsigned build?", path.display()))?;
@@ -351,9 +364,9 @@ pub fn attach(context: &Context, args: AttachArgs) -> Result<ExitCode> {
         appliance: state.appliance.clone(),
         identity: Identity {
             version: state.version.clone(),
+            sequence: state.sequence,
             channel,
         },
-        sequence: state.sequence,
         lock: &ready.lock,
         mirrors: None,
         pool: None,
@@ -361,6 +374,7 @@ pub fn attach(context: &Context, args: AttachArgs) -> Result<ExitCode> {
         public: &ready.public,
         out: &state.out,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
+        clock: Shift::default(),
     };
     let outcome = build::run(
         &plan,
@@ -386,6 +400,12 @@ pub fn sign(context: &Context, args: SignArgs) -> Result<ExitCode> {
             ""
         };
         println!("signed for {}: {}{manifest}", request.what, names.join(" "));
+    } else if args.dir.join("update.json").is_file() {
+        signer::sign_update_file(&args.dir, &keys)?;
+        println!(
+            "added a signature to {}",
+            args.dir.join("update.json.sig").display()
+        );
     } else {
         signer::sign_manifest_file(&args.dir, &keys)?;
         println!(

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use roamcore_image::keys::{KeySet, read_public};
 
-use super::Context;
+use super::{Context, roles};
 
 /// Arguments of `keys`.
 #[derive(Debug, ClapArgs)]
@@ -35,6 +35,8 @@ enum Verb {
         /// The directory.
         dir: PathBuf,
     },
+    /// Make, change, sign and show role documents: who may sign updates.
+    Roles(roles::Args),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -57,6 +59,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         }
         Verb::Show { dir } if dir.join("public").is_dir() => KeySet::open(&dir)?.public()?,
         Verb::Show { dir } => read_public(&dir)?,
+        Verb::Roles(args) => return roles::run(context, args),
     };
     let (id, role) = (public.release.id(), public.release.role());
     if context.json {

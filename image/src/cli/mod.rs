@@ -9,6 +9,8 @@ mod check;
 mod inspect;
 mod keys;
 mod lock;
+mod release;
+mod roles;
 mod twice;
 mod verify;
 
@@ -19,7 +21,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use roamcore_image::events::Events;
 use roamcore_ota::{
-    FailureClass, KeyError, ManifestError, SignError, SignatureFileError, TrustError, VerifyError,
+    DocumentError, FailureClass, KeyError, Refusal, RolesError, SignError, SignatureFileError,
+    TrustError, VerifyError,
 };
 
 /// Builds signed A/B disk images from a lock file.
@@ -49,6 +52,8 @@ enum Verb {
     Sign(build::SignArgs),
     /// Go on with an unsigned build after its request was signed.
     Attach(build::AttachArgs),
+    /// Make, compare and verify updates: what devices fetch of a build.
+    Release(release::Args),
     /// Verify a release: signatures, every file, every partition.
     Verify(verify::Args),
     /// Show what a release is.
@@ -87,6 +92,7 @@ pub fn run() -> ExitCode {
         Verb::Build(args) => build::run(&context, args),
         Verb::Sign(args) => build::sign(&context, args),
         Verb::Attach(args) => build::attach(&context, args),
+        Verb::Release(args) => release::run(&context, args),
         Verb::Verify(args) => verify::run(&context, args),
         Verb::Inspect(args) => inspect::run(&context, args),
         Verb::Check(args) => check::run(&context, args),
@@ -111,11 +117,18 @@ fn code(error: &anyhow::Error) -> u8 {
                 .downcast_ref::<TrustError>()
                 .map(|_| FailureClass::BadTrustStore.exit_code())
         };
-        let manifest = || {
+        let document = || {
             cause
-                .downcast_ref::<ManifestError>()
-                .map(ManifestError::exit_code)
+                .downcast_ref::<DocumentError>()
+                .map(DocumentError::exit_code)
         };
+        let roles = || {
+            cause
+                .downcast_ref::<RolesError>()
+                .map(RolesError::exit_code)
+        };
+        let delta = || roamcore_image::release::class(cause).map(FailureClass::exit_code);
+        let refusal = || cause.downcast_ref::<Refusal>().map(Refusal::exit_code);
         let file = || {
             cause
                 .downcast_ref::<SignatureFileError>()
@@ -125,7 +138,10 @@ fn code(error: &anyhow::Error) -> u8 {
             .or_else(sign)
             .or_else(key)
             .or_else(trust)
-            .or_else(manifest)
+            .or_else(document)
+            .or_else(roles)
+            .or_else(refusal)
+            .or_else(delta)
             .or_else(file)
     });
     known.unwrap_or(1)

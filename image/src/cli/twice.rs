@@ -5,8 +5,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use roamcore_image::build::{self, Outcome};
+use roamcore_image::build::{self, Outcome, Tools};
 use roamcore_image::cache::Cache;
+use roamcore_image::clock::Shift;
+use roamcore_image::command::Command;
 use roamcore_image::keys::KeySet;
 use roamcore_image::lock::Set;
 use roamcore_image::signer::Signer;
@@ -28,7 +30,9 @@ struct Surrounding {
     umask: u32,
     locale: &'static str,
     zone: &'static str,
-    threads: usize,
+    /// Processors, at most as many as there are.
+    processors: usize,
+    clock: u64,
 }
 
 const SURROUNDINGS: [Surrounding; 2] = [
@@ -37,14 +41,17 @@ const SURROUNDINGS: [Surrounding; 2] = [
         umask: 0o022,
         locale: "C",
         zone: "UTC",
-        threads: 1,
+        processors: 1,
+        clock: 0,
     },
     Surrounding {
         name: "second/with a longer path",
         umask: 0o077,
         locale: "tr_TR.UTF-8",
         zone: "Pacific/Chatham",
-        threads: 2,
+        processors: 2,
+        // Four hundred days and some: another year, month, day, weekday, hour and minute.
+        clock: 35_000_000,
     },
 ];
 
@@ -68,6 +75,8 @@ pub fn run(
             &context.events,
         )?;
     }
+    // Of the ordinary cache, to load the builder itself by.
+    let (tools, _) = build::unpack_tools(&ready.cache, &pool, &ready.lock)?;
     let scratch = ready.cache.scratch("twice")?;
     let mut releases = Vec::new();
     let mut caches = Vec::new();
@@ -77,20 +86,23 @@ pub fn run(
         let cache = Cache::open(&dir.join("cache"))?;
         share_packages(&ready.cache, &cache)?;
         let out = dir.join("out");
-        let program = std::env::current_exe().context("finding this program")?;
         context.events.note(&format!(
-            "building under umask {:03o}, locale {}, zone {}, {} thread(s)",
-            surrounding.umask, surrounding.locale, surrounding.zone, surrounding.threads
+            "building under umask {:03o}, locale {}, zone {}, {} processor(s), clock {} s ahead",
+            surrounding.umask,
+            surrounding.locale,
+            surrounding.zone,
+            surrounding.processors,
+            surrounding.clock
         ));
-        // A process of its own, because umask, locale and time zone belong to processes.
+        // A process of its own, because all that belongs to processes.
         let release = child(
-            &program,
             context,
             appliance,
             what,
             channel,
             &keys,
             surrounding,
+            &tools,
             cache.root(),
             &out,
         )?;
@@ -149,20 +161,40 @@ fn share_packages(from: &Cache, to: &Cache) -> Result<()> {
 
 #[allow(clippy::too_many_arguments)] // One call, one process.
 fn child(
-    program: &Path,
     context: &Context,
     appliance: &Name,
     what: &What,
     channel: Channel,
     keys: &KeySet,
     surrounding: &Surrounding,
+    tools: &Tools,
     cache: &Path,
     out: &Path,
 ) -> Result<std::path::PathBuf> {
     let umask = format!("umask {:03o}; exec \"$@\"", surrounding.umask);
-    let mut command = roamcore_image::command::Command::new("sh")
-        .args(["-c", &umask, "sh"])
-        .arg(program)
+    let clock = Shift::seconds(surrounding.clock);
+    let program = std::env::current_exe().context("finding this program")?;
+    let mut command = Command::new("sh")
+        .args(["-c", &umask, "sh", "taskset", "--cpu-list"])
+        .arg(processors(surrounding.processors)?);
+    if clock.is_some() {
+        // On a machine with a newer C library than that of the tools this program cannot be loaded.
+        let loads = clock.load(tools.root(), &program).arg("--version").run();
+        match loads {
+            Ok(_) => {
+                let words = clock.words(tools.root(), &program);
+                command = command.args(words.iter().take(words.len() - 1));
+                for (name, value) in clock.settings() {
+                    command = command.env(name, value);
+                }
+            }
+            Err(error) => context.events.note(&format!(
+                "the clock is ahead for the locked tools and the packages only, not for this program: {error}"
+            )),
+        }
+    }
+    let mut command = command
+        .arg(&program)
         .args(["--json", "--checkout"])
         .arg(&context.checkout)
         .args([
@@ -176,7 +208,9 @@ fn child(
             "--sequence",
             &what.sequence.to_string(),
             "--threads",
-            &surrounding.threads.to_string(),
+            &surrounding.processors.to_string(),
+            "--clock-ahead",
+            &surrounding.clock.to_string(),
         ])
         .arg("--agent")
         .arg(&what.agent)
@@ -199,6 +233,17 @@ fn child(
         .as_str()
         .context("the build did not say where its result is")?;
     Ok(dir.into())
+}
+
+/// The first `count` of the processors that this process may use, as taskset wants them.
+fn processors(count: usize) -> Result<String> {
+    let allowed = rustix::thread::sched_getaffinity(None).context("asking for the processors")?;
+    let numbers: Vec<String> = (0..rustix::thread::CpuSet::MAX_CPU)
+        .filter(|cpu| allowed.is_set(*cpu))
+        .take(count)
+        .map(|cpu| cpu.to_string())
+        .collect();
+    Ok(numbers.join(","))
 }
 
 /// The ordinary build, into the ordinary place.

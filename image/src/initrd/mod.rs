@@ -7,6 +7,7 @@
 
 mod cpio;
 mod elf;
+mod index;
 mod modules;
 
 use std::collections::BTreeSet;
@@ -17,7 +18,8 @@ use roamcore_spec::overlay::Initrd;
 use crate::tree::{Kind, Node, Tree};
 
 pub use cpio::write_cpio;
-pub use modules::kernel_version;
+pub use index::{INDEXES, check_index};
+pub use modules::{ROOT as MODULES, kernel_version};
 
 const UNITS: &str = "usr/lib/systemd/system";
 

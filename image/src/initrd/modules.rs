@@ -1,29 +1,21 @@
 //! Kernel modules and their dependencies.
 //!
 //! Owns: which module files a module name means, by the kernel's own `modules.dep` and
-//! `modules.builtin` (modules.dep(5)). Never does: rebuild the indexes; the image's full ones are
-//! carried, so a device whose driver is not in the initrd simply waits for the real system.
+//! `modules.builtin` (modules.dep(5)), and the lists that depmod reads. Never does: carry the
+//! image's index: it names thousands of modules that are not in the initrd, and for each that a
+//! device asks for, udev and PID 1 would complain of a missing file. See `index`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
 
-use crate::tree::{Kind, Tree};
+use crate::tree::Tree;
 
-const ROOT: &str = "usr/lib/modules";
-/// Indexes that libkmod and udev read.
-const INDEXES: [&str; 10] = [
-    "modules.alias.bin",
-    "modules.builtin",
-    "modules.builtin.alias.bin",
-    "modules.builtin.bin",
-    "modules.builtin.modinfo",
-    "modules.dep.bin",
-    "modules.devname",
-    "modules.order",
-    "modules.softdep",
-    "modules.symbols.bin",
-];
+/// Where kernels keep their modules.
+pub const ROOT: &str = "usr/lib/modules";
+/// What the kernel's build says of its modules; depmod reads them too.
+const ORDER: &str = "modules.order";
+const LISTS: [&str; 2] = ["modules.builtin", "modules.builtin.modinfo"];
 
 /// The one kernel version in the tree.
 pub fn kernel_version(image: &Tree) -> Result<String> {
@@ -65,19 +57,44 @@ pub fn add(image: &Tree, initrd: &mut Tree, names: impl Iterator<Item = String>)
             initrd.insert(&path, node.clone())?;
         }
     }
-    for index in INDEXES {
-        let path = format!("{base}/{index}");
-        let Some(node) = image.get(&path) else {
-            continue;
-        };
-        if matches!(node.kind, Kind::File(_)) {
-            initrd.insert(&path, node.clone())?;
-        }
+    for list in LISTS {
+        let path = format!("{base}/{list}");
+        let node = image.get(&path).with_context(|| {
+            format!("the kernel's package lacks /{path}, or an overlay removes it")
+        })?;
+        initrd.insert(&path, node.clone())?;
     }
-    Ok(())
+    let order = order(&image.text(&format!("{base}/{ORDER}"))?, initrd, &base);
+    initrd.insert_bytes(&format!("{base}/{ORDER}"), 0o644, order)
 }
 
-fn module_name(path: &str) -> String {
+/// `modules.order` with the initrd's modules alone: first as the kernel orders them, then the rest by
+/// name. depmod would take a module that is not listed in the order of the directory.
+fn order(kernel: &str, initrd: &Tree, base: &str) -> String {
+    let mut left: BTreeMap<String, &str> = initrd
+        .children(base)
+        .filter_map(|(path, _)| path.strip_prefix(base)?.strip_prefix('/'))
+        .filter(|path| path.contains(".ko"))
+        .map(|path| (uncompressed(path).to_owned(), path))
+        .collect();
+    // The kernel's build lists modules before they are compressed.
+    let listed: Vec<&str> = kernel
+        .lines()
+        .filter(|line| left.remove(uncompressed(line)).is_some())
+        .collect();
+    let unlisted = left.values().map(|path| uncompressed(path));
+    listed
+        .into_iter()
+        .chain(unlisted)
+        .map(|path| format!("{path}\n"))
+        .collect()
+}
+
+fn uncompressed(path: &str) -> &str {
+    path.find(".ko").map_or(path, |at| &path[..at + 3])
+}
+
+pub(super) fn module_name(path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);
     file.split(".ko").next().unwrap_or(file).replace('-', "_")
 }
@@ -103,7 +120,7 @@ mod tests {
         tree.insert_bytes(
             &format!("{base}/modules.dep"),
             0o644,
-            "kernel/a-b.ko.xz: kernel/c.ko.xz\nkernel/c.ko.xz:\n",
+            "kernel/a-b.ko.xz: kernel/c.ko.xz\nkernel/c.ko.xz:\nupdates/own.ko:\n",
         )
         .unwrap();
         tree.insert_bytes(
@@ -112,10 +129,16 @@ mod tests {
             "kernel/fs/ext4.ko\n",
         )
         .unwrap();
-        tree.insert_bytes(&format!("{base}/kernel/a-b.ko.xz"), 0o644, "ab")
-            .unwrap();
-        tree.insert_bytes(&format!("{base}/kernel/c.ko.xz"), 0o644, "c")
-            .unwrap();
+        for (path, text) in [
+            ("modules.builtin.modinfo", ""),
+            ("modules.order", "kernel/z.ko\nkernel/c.ko\nkernel/a-b.ko\n"),
+            ("kernel/a-b.ko.xz", "ab"),
+            ("kernel/c.ko.xz", "c"),
+            ("updates/own.ko", "own"),
+        ] {
+            tree.insert_bytes(&format!("{base}/{path}"), 0o644, text)
+                .unwrap();
+        }
         tree
     }
 
@@ -129,7 +152,24 @@ mod tests {
         )
         .unwrap();
         assert!(initrd.get("usr/lib/modules/6.12/kernel/c.ko.xz").is_some());
+        assert!(initrd.get("usr/lib/modules/6.12/updates/own.ko").is_none());
         let error = add(&image(), &mut initrd, ["zfs".to_owned()].into_iter()).unwrap_err();
         assert!(error.to_string().contains("zfs is not in this kernel"));
+    }
+
+    #[test]
+    fn the_order_names_what_is_inside_and_nothing_else() {
+        let mut initrd = Tree::default();
+        add(
+            &image(),
+            &mut initrd,
+            ["own", "a_b"].map(str::to_owned).into_iter(),
+        )
+        .unwrap();
+        assert_eq!(
+            initrd.text("usr/lib/modules/6.12/modules.order").unwrap(),
+            "kernel/c.ko\nkernel/a-b.ko\nupdates/own.ko\n"
+        );
+        assert!(initrd.get("usr/lib/modules/6.12/modules.dep").is_none());
     }
 }

@@ -1,12 +1,13 @@
 //! A set of pooled packages as a flat repository that apt and mmdebstrap can read.
 //!
 //! Owns: the directory of links, its `Packages` index and the stamp that tells whether both are
-//! still right. Never does: verify a package's bytes (`Pool::ensure` has) or touch the network.
-//! Invariant: the index depends on the packages alone, and the directory appears whole or not at
-//! all. Use it as `deb [trusted=yes] copy:/dir ./`.
+//! still right. Never does: verify the pool's own files (`Pool::ensure` has) or touch the network.
+//! Invariant: the index depends on the packages alone, the directory appears whole or not at all,
+//! and nothing in it leads out of it, because it is used where the pool is not visible. Use it as
+//! `deb [trusted=yes] copy:/dir ./`.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -49,10 +50,10 @@ pub fn link(
         .map_err(PoolError::file(parent))?;
     for package in packages {
         let (from, to) = (deb(package), fresh.path().join(package.file_name()));
-        // Another file system, or a file that is not ours: a link by name serves as well.
+        // Another file system, or a file that is not ours. A link by name would dangle where only
+        // this directory is mounted.
         if fs::hard_link(&from, &to).is_err() {
-            let from = fs::canonicalize(&from).map_err(PoolError::file(&from))?;
-            symlink(from, &to).map_err(PoolError::file(&to))?;
+            fs::copy(&from, &to).map_err(PoolError::file(&to))?;
         }
     }
     let text = stanzas(packages, &deb)?;
@@ -103,13 +104,21 @@ fn is_current(
     if stamp != format!("{identity} {}\n", Sha256::of(&text)) {
         return false;
     }
-    // Same file behind both names, by hard or symbolic link.
-    packages.iter().all(
-        |p| match (fs::metadata(deb(p)), fs::metadata(dir.join(p.file_name()))) {
-            (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
-            _ => false,
-        },
-    )
+    packages
+        .iter()
+        .all(|p| is_same(p, &deb(p), &dir.join(p.file_name())))
+}
+
+/// True for another name of the pool's file, and for a copy that is still what it was.
+fn is_same(package: &Package, pooled: &Path, name: &Path) -> bool {
+    let (Ok(a), Ok(b)) = (fs::metadata(pooled), fs::symlink_metadata(name)) else {
+        return false;
+    };
+    if (a.dev(), a.ino()) == (b.dev(), b.ino()) {
+        return true;
+    }
+    let copy = fs::File::open(name).and_then(Sha256::of_reader);
+    b.is_file() && copy.is_ok_and(|found| found == (package.sha256, package.size))
 }
 
 /// The `Packages` text: each package's own control fields, then where and what its file is.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! roamcore-public-key: 1            or roamcore-private-key: 1
-//! role: development                 or role: release
+//! role: development                 or role: release, role: root
 //! key-id: 21fe31dfa154a261
 //! -----BEGIN PUBLIC KEY-----        or PRIVATE KEY
 //! ```
@@ -74,10 +74,11 @@ impl<'a> KeyFile<'a> {
         let role = match line() {
             "role: development" => Role::Development,
             "role: release" => Role::Release,
+            "role: root" => Role::Root,
             _ => {
                 return Err(KeyError::Header {
                     line: 2,
-                    expected: "role: development|release",
+                    expected: "role: development|release|root",
                 });
             }
         };

@@ -12,7 +12,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{ArtefactKind, FORMAT, ManifestError, PartitionRecord, Release};
+use super::{ArtefactKind, PartitionRecord, Release};
+use crate::document::{Document, DocumentError, FORMAT};
 
 /// Sectors of a GPT. Every region is whole sectors, or it would share one with its neighbour.
 const SECTOR: u64 = 512;
@@ -23,15 +24,19 @@ const MAX_PARTITION_NUMBER: u32 = 128;
 /// Far above the handful of files a release has, even with its payload in parts.
 const MAX_ARTEFACTS: usize = 1024;
 
-fn invalid<T>(message: String) -> Result<T, ManifestError> {
-    Err(ManifestError::Invalid(message))
+fn invalid<T>(message: String) -> Result<T, DocumentError> {
+    Err(DocumentError::Invalid {
+        document: Document::Release,
+        reason: message,
+    })
 }
 
 impl Release {
     /// Checks everything that [`Release::parse`] and [`Release::encode`] promise about content.
-    pub(super) fn validate(&self) -> Result<(), ManifestError> {
+    pub(super) fn validate(&self) -> Result<(), DocumentError> {
         if self.format != FORMAT {
-            return Err(ManifestError::UnsupportedFormat {
+            return Err(DocumentError::UnsupportedFormat {
+                document: Document::Release,
                 found: self.format.into(),
             });
         }
@@ -45,7 +50,7 @@ impl Release {
         self.validate_partitions()
     }
 
-    fn validate_artefacts(&self) -> Result<(), ManifestError> {
+    fn validate_artefacts(&self) -> Result<(), DocumentError> {
         if self.artefacts.len() > MAX_ARTEFACTS {
             return invalid(format!(
                 "{} artefacts, at most {MAX_ARTEFACTS} are accepted",
@@ -73,7 +78,7 @@ impl Release {
         }
     }
 
-    fn validate_partitions(&self) -> Result<(), ManifestError> {
+    fn validate_partitions(&self) -> Result<(), DocumentError> {
         if self.partitions.len() > MAX_PARTITIONS {
             return invalid(format!(
                 "{} regions, at most {MAX_PARTITIONS} are accepted",
@@ -115,7 +120,7 @@ impl Release {
 }
 
 /// Where a region ends, given that the one before it ended at `start`.
-fn end_of(region: &PartitionRecord, start: u64) -> Result<u64, ManifestError> {
+fn end_of(region: &PartitionRecord, start: u64) -> Result<u64, DocumentError> {
     let PartitionRecord {
         name, offset, size, ..
     } = region;

@@ -5,10 +5,11 @@
 
 use std::io;
 
+use crate::channel::Channel;
 use crate::digest::Digest;
+use crate::document::{Document, DocumentError};
 use crate::failure::FailureClass;
 use crate::keys::{KeyId, Role};
-use crate::manifest::{Channel, ManifestError};
 use crate::names::{FileName, Ident};
 use crate::signature::SignatureFileError;
 use crate::timestamp::Timestamp;
@@ -31,16 +32,20 @@ impl std::fmt::Display for KeyIds {
 pub enum VerifyError {
     /// A trusted key's signature does not fit.
     #[error(
-        "the signature by key {key} does not match release.json: manifest or signature was changed, or they belong to \
+        "the signature by key {key} does not match {document}: it or its signature was changed, or they belong to \
          different releases; fetch both again"
     )]
     BadSignature {
+        /// What it should be a signature of.
+        document: Document,
         /// The key.
         key: KeyId,
     },
     /// Nobody we know signed.
-    #[error("release.json is signed by unknown keys only ({signed}); trusted are: {trusted}")]
+    #[error("{document} is signed by unknown keys only ({signed}); trusted are: {trusted}")]
     UnknownKey {
+        /// What they signed.
+        document: Document,
         /// Who claims to have signed.
         signed: KeyIds,
         /// Who would be believed.
@@ -68,15 +73,31 @@ pub enum VerifyError {
         /// The role that counts.
         role: Role,
     },
+    /// Without the revoked keys there are too few.
+    #[error(
+        "{counted} signatures of {document} count, which is too few, because these keys were revoked: {revoked}; take \
+         a release that is signed by other keys"
+    )]
+    RevokedKey {
+        /// What they signed.
+        document: Document,
+        /// Revoked keys that signed.
+        revoked: KeyIds,
+        /// Signatures that count.
+        counted: usize,
+    },
     /// No signature at all.
-    #[error("release.json is not signed: release.json.sig is missing or holds no signature")]
-    MissingSignature,
+    #[error("{document} is not signed: {document}.sig is missing or holds no signature")]
+    MissingSignature {
+        /// What should be signed.
+        document: Document,
+    },
     /// The signature file is not one.
     #[error(transparent)]
     Signature(#[from] SignatureFileError),
-    /// The manifest is not one.
+    /// The document is not one.
     #[error(transparent)]
-    Manifest(#[from] ManifestError),
+    Document(#[from] DocumentError),
     /// Too old.
     #[error(
         "the release expired at {expires}, it is now {now}: take a newer release, or set the clock if it is wrong"
@@ -95,9 +116,11 @@ pub enum VerifyError {
     },
     /// A file that the manifest does not know.
     #[error(
-        "artefact {name:?} is not listed in release.json, so nothing is known about it: do not use it"
+        "artefact {name:?} is not listed in {document}, so nothing is known about it: do not use it"
     )]
     ArtefactNotListed {
+        /// What does not list it.
+        document: Document,
         /// The start of the name asked for.
         name: String,
     },
@@ -181,9 +204,10 @@ impl VerifyError {
             VerifyError::UnknownKey { .. } => FailureClass::UnknownKey,
             VerifyError::WrongKeyRole { .. } => FailureClass::WrongKeyRole,
             VerifyError::BelowThreshold { .. } => FailureClass::BelowThreshold,
-            VerifyError::MissingSignature => FailureClass::MissingSignature,
+            VerifyError::RevokedKey { .. } => FailureClass::RevokedKey,
+            VerifyError::MissingSignature { .. } => FailureClass::MissingSignature,
             VerifyError::Signature(error) => error.class(),
-            VerifyError::Manifest(error) => error.class(),
+            VerifyError::Document(error) => error.class(),
             VerifyError::Expired { .. } => FailureClass::Expired,
             VerifyError::ArtefactMissing { .. } => FailureClass::ArtefactMissing,
             VerifyError::ArtefactNotListed { .. } => FailureClass::ArtefactNotListed,

@@ -1,4 +1,4 @@
-//! Comparing streams with a verified manifest.
+//! Comparing streams with a signed document.
 //!
 //! Owns the reading: once, front to back, in constant memory, never more than one byte beyond the signed size, so that
 //! endless data ends here. Never keeps or passes on what it read: bytes are good only after the call returned `Ok`.
@@ -9,65 +9,96 @@ use sha2::{Digest as _, Sha256};
 
 use super::{VerifiedRelease, VerifyError};
 use crate::digest::Digest;
+use crate::document::Document;
 use crate::manifest::Artefact;
 use crate::names::{FileName, excerpt};
 
 /// Large enough that system calls do not matter, small enough for the CPU's cache.
 const BUFFER: usize = 256 << 10;
 
+/// A file as a signed document lists it.
+#[derive(Clone, Copy)]
+pub(crate) struct Listed<'a> {
+    pub(crate) name: &'a FileName,
+    pub(crate) size: u64,
+    pub(crate) sha256: Digest,
+}
+
+/// Compares one file with its signed size and SHA-256.
+pub(crate) fn check_listed(listed: Listed<'_>, reader: impl Read) -> Result<(), VerifyError> {
+    let (name, expected) = (listed.name, listed.size);
+    let mut stream = Stream::new(reader, format!("artefact {name}"));
+    let Some(found) = stream.hash(expected)? else {
+        return Err(VerifyError::ArtefactTruncated {
+            name: name.clone(),
+            expected,
+            found: stream.offset,
+        });
+    };
+    if stream.continues()? {
+        return Err(VerifyError::ArtefactTooLong {
+            name: name.clone(),
+            expected,
+        });
+    }
+    if found != listed.sha256 {
+        return Err(VerifyError::ArtefactMismatch {
+            name: name.clone(),
+            expected: listed.sha256,
+            found,
+        });
+    }
+    Ok(())
+}
+
+/// Compares every file. `open` gives the stream of a name; its [`io::ErrorKind::NotFound`] means that it is missing.
+pub(crate) fn check_all_listed<'a, R: Read>(
+    files: impl IntoIterator<Item = Listed<'a>>,
+    mut open: impl FnMut(&FileName) -> io::Result<R>,
+) -> Result<(), VerifyError> {
+    for file in files {
+        let name = file.name;
+        let reader = open(name).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => VerifyError::ArtefactMissing { name: name.clone() },
+            _ => VerifyError::ReadFailed {
+                what: format!("artefact {name}"),
+                offset: 0,
+                source,
+            },
+        })?;
+        check_listed(file, reader)?;
+    }
+    Ok(())
+}
+
+impl Artefact {
+    fn listed(&self) -> Listed<'_> {
+        Listed {
+            name: &self.name,
+            size: self.size,
+            sha256: self.sha256,
+        }
+    }
+}
+
 impl VerifiedRelease {
     /// Compares one artefact with its signed size and SHA-256.
     pub fn check_artefact(&self, name: &str, reader: impl Read) -> Result<(), VerifyError> {
         let artefact = self.release.artefact(name);
         let artefact = artefact.ok_or_else(|| VerifyError::ArtefactNotListed {
+            document: Document::Release,
             name: excerpt(name),
         })?;
-        let mut stream = Stream::new(reader, format!("artefact {name}"));
-        let Artefact {
-            name, size, sha256, ..
-        } = artefact.clone();
-        let Some(found) = stream.hash(size)? else {
-            return Err(VerifyError::ArtefactTruncated {
-                name,
-                expected: size,
-                found: stream.offset,
-            });
-        };
-        if stream.continues()? {
-            return Err(VerifyError::ArtefactTooLong {
-                name,
-                expected: size,
-            });
-        }
-        if found != sha256 {
-            return Err(VerifyError::ArtefactMismatch {
-                name,
-                expected: sha256,
-                found,
-            });
-        }
-        Ok(())
+        check_listed(artefact.listed(), reader)
     }
 
     /// Compares every artefact, in the manifest's order. `open` gives the stream of a name; its
     /// [`io::ErrorKind::NotFound`] means that the artefact is missing.
     pub fn check_all_artefacts<R: Read>(
         &self,
-        mut open: impl FnMut(&FileName) -> io::Result<R>,
+        open: impl FnMut(&FileName) -> io::Result<R>,
     ) -> Result<(), VerifyError> {
-        for artefact in &self.release.artefacts {
-            let name = &artefact.name;
-            let reader = open(name).map_err(|source| match source.kind() {
-                io::ErrorKind::NotFound => VerifyError::ArtefactMissing { name: name.clone() },
-                _ => VerifyError::ReadFailed {
-                    what: format!("artefact {name}"),
-                    offset: 0,
-                    source,
-                },
-            })?;
-            self.check_artefact(name.as_str(), reader)?;
-        }
-        Ok(())
+        check_all_listed(self.release.artefacts.iter().map(Artefact::listed), open)
     }
 
     /// Compares a raw disk image, region by region, and stops at the first that differs.

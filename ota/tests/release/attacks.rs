@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::io::{self, Read};
 
 use roamcore_ota::{
-    Channel, ExpiryCheck, FailureClass, MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES, PrivateKey,
-    PublicKey, Role, SignatureFile, TrustStore, VerifyError, read_document, verify_release,
+    Channel, Document, ExpiryCheck, FailureClass, MAX_SIGNATURE_BYTES, PrivateKey, PublicKey, Role,
+    SignatureFile, TrustStore, VerifyError, read_document, verify_release,
 };
 
 use crate::fixture::{
@@ -71,21 +71,21 @@ fn signature_cases() -> Vec<Case> {
             "manifest changed",
             BadSignature,
             refused(&edited(&dm, "vp2430", "vp2431"), &ds, &both),
-            "the signature by key 34750f98bd59fcfc does not match release.json: manifest or signature was changed, or \
+            "the signature by key 34750f98bd59fcfc does not match release.json: it or its signature was changed, or \
              they belong to different releases; fetch both again",
         ),
         (
             "signature of another release",
             BadSignature,
             refused(&edited(&dm, "1.4.0", "1.4.1"), &ds, &both),
-            "the signature by key 34750f98bd59fcfc does not match release.json: manifest or signature was changed, or \
+            "the signature by key 34750f98bd59fcfc does not match release.json: it or its signature was changed, or \
              they belong to different releases; fetch both again",
         ),
         (
             "another key's signature under a trusted id",
             BadSignature,
             refused(&dm, &crossed(&dev2, &dev, &sign(&dm, &[&dev2])), &both),
-            "the signature by key 34750f98bd59fcfc does not match release.json: manifest or signature was changed, or \
+            "the signature by key 34750f98bd59fcfc does not match release.json: it or its signature was changed, or \
              they belong to different releases; fetch both again",
         ),
         (
@@ -129,7 +129,7 @@ fn signature_cases() -> Vec<Case> {
             "signature file is not JSON",
             MalformedSignature,
             refused(&rm, b"\x89PNG", &both),
-            "the signature file cannot be read: it is damaged, or not a release.json.sig: expected value at line 1 \
+            "the signature file cannot be read: it is damaged, or not a signature file: expected value at line 1 \
              column 1",
         ),
         (
@@ -140,7 +140,7 @@ fn signature_cases() -> Vec<Case> {
                 &edited(&rs, "{\n  \"format\"", "{\n  \"a\": 1,\n  \"format\""),
                 &both,
             ),
-            "the signature file cannot be read: it is damaged, or not a release.json.sig: unknown field `a`, expected \
+            "the signature file cannot be read: it is damaged, or not a signature file: unknown field `a`, expected \
              `format` or `signatures` at line 2 column 5",
         ),
         (
@@ -164,7 +164,7 @@ fn signature_cases() -> Vec<Case> {
                 &read_document(endless(), MAX_SIGNATURE_BYTES).unwrap(),
                 &both,
             ),
-            "the signature file is larger than 65536 bytes: it is not a release.json.sig",
+            "the signature file is larger than 65536 bytes: it is not a signature file of this program",
         ),
         (
             "signature file of another format",
@@ -176,7 +176,7 @@ fn signature_cases() -> Vec<Case> {
             "endless manifest",
             MalformedManifest,
             refused(
-                &read_document(endless(), MAX_MANIFEST_BYTES).unwrap(),
+                &read_document(endless(), Document::Release.max_bytes()).unwrap(),
                 &rs,
                 &both,
             ),
@@ -363,8 +363,10 @@ fn every_failure_class_can_be_reached() {
             .unwrap_err()
             .class(),
     );
-    let all: BTreeSet<FailureClass> = FailureClass::ALL.iter().copied().collect();
-    assert_eq!(reached, all);
+    // The classes after these are about updates; their own tests reach them.
+    let of_releases = |class: &FailureClass| *class <= FailureClass::SigningRefused;
+    let all = FailureClass::ALL.iter().copied().filter(of_releases);
+    assert_eq!(reached, all.collect());
 }
 
 #[test]

@@ -6,13 +6,9 @@
 use proptest::prelude::*;
 use roamcore_ota::{Channel, FailureClass, MAX_SIGNATURE_BYTES, Role, SignatureFile, VerifyError};
 
-use crate::fixture::{artefact, disk, key, manifest, refused, release, sign, trust, verified};
-
-fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
-    let mut bytes = bytes.to_vec();
-    bytes[bit / 8] ^= 1 << (bit % 8);
-    bytes
-}
+use crate::fixture::{
+    artefact, disk, flipped, key, manifest, refused, release, sign, trust, verified,
+};
 
 #[test]
 fn every_bit_of_the_manifest_is_signed() {

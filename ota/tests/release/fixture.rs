@@ -1,15 +1,14 @@
 //! A tiny but complete release, the one docs/release.md shows. Built from the same types that read it.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::io;
 
-use base64ct::{Base64, Encoding};
 use roamcore_ota::{
     Artefact, ArtefactKind, Channel, Digest, DiskRecord, FileName, PartitionRecord, PrivateKey,
-    Release, Role, SignatureFile, Timestamp, TrustStore, VerifiedRelease, VerifyError,
-    verify_release,
+    Release, SignatureFile, TrustStore, VerifiedRelease, VerifyError, verify_release,
 };
+
+pub use crate::common::{chain, edited, flipped, key, time};
 
 pub const NOW: &str = "2025-12-01T00:00:00Z";
 pub const DISK_NAME: &str = "disk.img.zst";
@@ -36,10 +35,6 @@ const ARTEFACTS: [(&str, ArtefactKind, &[u8]); 3] = [
         b"example report\n",
     ),
 ];
-
-pub fn time(text: &str) -> Timestamp {
-    text.parse().unwrap()
-}
 
 pub fn disk() -> Vec<u8> {
     REGIONS
@@ -114,18 +109,6 @@ pub fn manifest(channel: Channel) -> Vec<u8> {
     release(channel).encode().unwrap()
 }
 
-/// A key whose secret is `seed` 32 times.
-pub fn key(seed: u8, role: Role) -> PrivateKey {
-    // RFC 8410 section 7: the fixed DER before the 32 secret bytes of a version 1 key.
-    let mut der = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
-    der.extend([seed; 32]);
-    let pem = format!(
-        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-        Base64::encode_string(&der)
-    );
-    PrivateKey::from_pkcs8_pem(&pem, role).unwrap()
-}
-
 pub fn sign(manifest: &[u8], keys: &[&PrivateKey]) -> Vec<u8> {
     let mut file = SignatureFile::default();
     for key in keys {
@@ -153,22 +136,4 @@ pub fn verified(channel: Channel) -> VerifiedRelease {
 
 pub fn refused(manifest: &[u8], signatures: &[u8], trust: &TrustStore) -> VerifyError {
     verify_release(manifest, signatures, trust, Some(time(NOW))).unwrap_err()
-}
-
-/// An error with its causes, as a program prints it.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
-/// The document with the first `from` replaced: an edit by hand.
-pub fn edited(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
-    let text = std::str::from_utf8(bytes).unwrap();
-    assert!(text.contains(from), "{from:?} is not in the document");
-    text.replacen(from, to, 1).into_bytes()
 }

@@ -5,6 +5,9 @@
     reason = "a failed test is a panic"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod attacks;
 mod bitflips;
 mod book;

@@ -1,6 +1,6 @@
 //! What a manifest may say: every contradiction is refused, everything newer is kept or refused as announced.
 
-use roamcore_ota::{ArtefactKind, Channel, ManifestError, PartitionRecord, Release};
+use roamcore_ota::{ArtefactKind, Channel, DocumentError, PartitionRecord, Release};
 use serde_json::json;
 
 use crate::fixture::{chain, edited, listed, manifest, release, time};
@@ -135,7 +135,7 @@ fn sizes_that_overflow_are_refused() {
     with(&mut release, "gpt-backup").size = u64::MAX - 511;
     assert!(matches!(
         release.encode(),
-        Err(ManifestError::NotCanonical(_))
+        Err(DocumentError::NotCanonical { .. })
     ));
 }
 

@@ -40,8 +40,14 @@ fn keys_that_may_not_sign() {
         error.to_string(),
         "key 34750f98bd59fcfc is a development key and this image's channel is release: sign it with a release key"
     );
+    let error = file.add(&rm, &key(4, Role::Root)).unwrap_err();
+    assert!(matches!(error, SignError::RootKeyOnManifest { .. }));
+    assert_eq!(
+        error.to_string(),
+        "key c5b940ed3f65c391 is a root key, which signs role documents only: sign with a key of the image's channel"
+    );
     assert_eq!(file, SignatureFile::default());
-    assert!(matches!(file.add(b"{}", &dev), Err(SignError::Manifest(_))));
+    assert!(matches!(file.add(b"{}", &dev), Err(SignError::Document(_))));
 
     file.add(&dm, &dev).unwrap();
     let error = file.add(&edited(&dm, "1.4.0", "1.4.1"), &dev).unwrap_err();
@@ -138,8 +144,8 @@ fn bad_key_files() {
             "the key file has format 2, this program reads format 1: update this program first".to_owned(),
         ),
         (
-            "unknown role", edit("role: development", "role: root"),
-            "line 2 of the key file is not \"role: development|release\": take a file made by this program".to_owned(),
+            "unknown role", edit("role: development", "role: owner"),
+            "line 2 of the key file is not \"role: development|release|root\": take a file made by this program".to_owned(),
         ),
         (
             "bad key id", edit("key-id: 3", "key-id: X"),
@@ -214,5 +220,8 @@ fn bad_trust_stores() {
         );
     }
     let store = TrustStore::new([dev, rel], 1).unwrap();
-    assert_eq!((store.threshold(), store.key_ids().count()), (1, 2));
+    assert_eq!(
+        (store.threshold(Role::Release), store.key_ids().count()),
+        (Some(1), 2)
+    );
 }

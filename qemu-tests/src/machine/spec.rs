@@ -1,5 +1,7 @@
 //! What a test can choose about its machine. Plain data; everything not said here is the VP2430's and fixed in `topology`.
 
+use std::path::PathBuf;
+
 use crate::firmware::Firmware;
 
 /// How QEMU treats the guest's flushes.
@@ -52,6 +54,9 @@ pub struct MachineSpec {
     pub lan: Net,
     /// Disk cache mode.
     pub cache: Cache,
+    /// A file, empty at the start, in which QEMU notes every write and flush of the disk (`blklogwrites`, the format of
+    /// dm-log-writes). `cache` then has no meaning: the guest's flushes are noted, and none is done.
+    pub write_log: Option<PathBuf>,
     /// Values of further `-drive` options.
     pub extra_drives: Vec<String>,
     /// Further QEMU arguments, as they are.
@@ -75,6 +80,7 @@ impl Default for MachineSpec {
             oem_strings: Vec::new(),
             lan: Net::Isolated,
             cache: Cache::Unsafe,
+            write_log: None,
             extra_drives: Vec::new(),
             extra_args: Vec::new(),
             tpm: false,

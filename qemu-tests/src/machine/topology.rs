@@ -174,10 +174,19 @@ fn storage(spec: &MachineSpec, files: &Files<'_>) -> Vec<String> {
             Cache::WriteThrough => "writethrough",
             Cache::Direct => "none",
         };
-        let drive = format!(
-            "if=none,id=nvme0,format=qcow2,cache={cache},discard=unmap,detect-zeroes=unmap,file={}",
-            escape(disk)
-        );
+        let disk = escape(disk);
+        let drive = match &spec.write_log {
+            None => format!(
+                "if=none,id=nvme0,format=qcow2,cache={cache},discard=unmap,detect-zeroes=unmap,file={disk}"
+            ),
+            // With `cache=unsafe` no flush would reach the log.
+            Some(log) => format!(
+                "if=none,id=nvme0,driver=blklogwrites,cache=writeback,discard=unmap,log-sector-size=512,\
+                 log.driver=file,log.filename={},log.cache.no-flush=on,file.driver=qcow2,file.discard=unmap,\
+                 file.cache.no-flush=on,file.file.driver=file,file.file.filename={disk}",
+                escape(log)
+            ),
+        };
         line.extend(args![
             "-drive",
             drive,
@@ -268,6 +277,23 @@ mod tests {
         let line = line(&spec);
         assert!(line.contains("type=11,value=roamcore:a=b,,c "), "{line}");
         assert!(line.contains("file=/a,,b "), "{line}");
+    }
+
+    #[test]
+    fn a_write_log_gets_the_flushes_and_the_disk_does_not() {
+        let line = line(&MachineSpec {
+            write_log: Some("/w,l".into()),
+            ..MachineSpec::default()
+        });
+        let drive = line
+            .split(' ')
+            .find(|w| w.contains("blklogwrites"))
+            .unwrap();
+        assert!(drive.contains("cache=writeback,") && !drive.contains("unsafe"));
+        assert!(
+            drive.contains(",log.filename=/w,,l,") && drive.ends_with(",file.file.filename=/a,,b")
+        );
+        assert!(drive.contains(",file.cache.no-flush=on,"), "{drive}");
     }
 
     #[test]

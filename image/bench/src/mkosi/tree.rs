@@ -112,7 +112,8 @@ struct Entry {
 impl Mkosi {
     /// Makes the tree, unless the cache has it, and a configuration for `packages`.
     pub fn set_up(cache: &Cache, mirrors: &Mirrors, packages: &[String]) -> Result<Mkosi> {
-        let key = Key::new("bench-mkosi", 1).with("packages", PACKAGES.join(",").as_bytes());
+        let key = Key::new("bench-mkosi", 1, &[include_str!("tree.rs")])
+            .with("packages", PACKAGES.join(",").as_bytes());
         let step = cache
             .step(&key, |dir| make_tree(&dir.join("root"), mirrors))
             .context("making mkosi's tree")?;

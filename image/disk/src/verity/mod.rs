@@ -29,7 +29,7 @@ pub use error::VerityError;
 pub use levels::tree_size;
 pub use root_hash::{RootHash, RootHashError};
 pub use superblock::Superblock;
-pub use verify::verify;
+pub use verify::{verify, verify_tree};
 
 use sha2::{Digest, Sha256};
 

@@ -27,16 +27,44 @@ where
     D: ReadAt + Sync + ?Sized,
     T: ReadAt + Sync + ?Sized,
 {
+    let (levels, hasher) = check_top_down(Some(data), tree, root_hash)?;
+    if levels.levels.is_empty() {
+        Ok(())
+    } else {
+        check_data(data, tree, &levels, &hasher)
+    }
+}
+
+/// Checks every block of `tree` without its data: what it says of the data is then what the root hash says.
+///
+/// A tree over one data block has no blocks; nothing is known about that data.
+///
+/// # Errors
+/// The first block that is wrong, or the failure that kept us from knowing.
+pub fn verify_tree<T: ReadAt + ?Sized>(tree: &T, root_hash: &RootHash) -> Result<(), VerityError> {
+    check_top_down(None::<&[u8]>, tree, root_hash).map(drop)
+}
+
+/// The tree, from the root hash down; `data` only for a tree over one block of it.
+fn check_top_down<D, T>(
+    data: Option<&D>,
+    tree: &T,
+    root_hash: &RootHash,
+) -> Result<(Levels, Sha256), VerityError>
+where
+    D: ReadAt + ?Sized,
+    T: ReadAt + ?Sized,
+{
     let mut block = vec![0; BLOCK];
     fetch(tree, "the tree", 0, &mut block)?;
     let superblock = Superblock::parse(&block)?;
     let levels = Levels::of_len(superblock.data_blocks * BLOCK as u64)?;
     let hasher = salted(&superblock.salt);
 
-    if levels.levels.is_empty() {
-        fetch(data, "data", 0, &mut block)?;
-    } else {
-        fetch(tree, "the tree", BLOCK as u64, &mut block)?;
+    match (levels.levels.is_empty(), data) {
+        (true, None) => return Ok((levels, hasher)),
+        (true, Some(data)) => fetch(data, "data", 0, &mut block)?,
+        (false, _) => fetch(tree, "the tree", BLOCK as u64, &mut block)?,
     }
     let found = RootHash::from_bytes(digest(&hasher, &block));
     if found != *root_hash {
@@ -48,11 +76,7 @@ where
     for level in (0..levels.levels.len().saturating_sub(1)).rev() {
         check_level(tree, &levels, level, &hasher)?;
     }
-    if levels.levels.is_empty() {
-        Ok(())
-    } else {
-        check_data(data, tree, &levels, &hasher)
-    }
+    Ok((levels, hasher))
 }
 
 /// Every block of `level` against the digests in the level above.

@@ -36,26 +36,9 @@ pub enum SignatureError {
         /// Of the image, hex.
         computed: String,
     },
-    /// None of the trusted certificates signed it.
-    #[error(
-        "signed by issuer {issuer:?} serial {serial}, which is none of the {trusted} trusted certificates"
-    )]
-    UnknownCertificate {
-        /// Issuer named in the signature.
-        issuer: String,
-        /// Serial, hex.
-        serial: String,
-        /// Certificates tried.
-        trusted: usize,
-    },
-    /// A trusted certificate is named but its key did not make this signature.
-    #[error(
-        "RSA signature does not match certificate {subject:?}: forged, altered, or a key with a copied name"
-    )]
-    BadSignature {
-        /// Subject of the certificate.
-        subject: String,
-    },
+    /// It is well formed, but not by somebody who is trusted.
+    #[error(transparent)]
+    Signer(Pkcs7Error),
     /// The SignedData is not acceptable.
     #[error("signature {index} is malformed")]
     Malformed {

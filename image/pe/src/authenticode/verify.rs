@@ -30,7 +30,7 @@ pub fn verify<'t>(
 fn rank(error: &SignatureError) -> u8 {
     match error {
         SignatureError::NotSigned { .. } => 0,
-        SignatureError::UnknownCertificate { .. } => 1,
+        SignatureError::Signer(Pkcs7Error::UnknownCertificate { .. }) => 1,
         SignatureError::Malformed { .. } => 2,
         SignatureError::DigestMismatch { .. } => 3,
         _ => 4,
@@ -53,16 +53,9 @@ fn verify_one<'t>(
         });
     }
     pkcs7::verify(&data, content, trusted).map_err(|error| match error {
-        Pkcs7Error::UnknownCertificate {
-            issuer,
-            serial,
-            trusted,
-        } => SignatureError::UnknownCertificate {
-            issuer,
-            serial,
-            trusted,
-        },
-        Pkcs7Error::BadSignature { subject } => SignatureError::BadSignature { subject },
+        Pkcs7Error::UnknownCertificate { .. } | Pkcs7Error::BadSignature { .. } => {
+            SignatureError::Signer(error)
+        }
         source => malformed(source),
     })
 }

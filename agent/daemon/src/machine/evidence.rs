@@ -1,0 +1,231 @@
+//! What a failed trial boot has left.
+//!
+//! Owns: where to look (journal, pstore, watchdog) and how much of it is enough for the server's operator.
+//! Never does: fail: evidence that is not there is not evidence. Only what this boot found is taken, so that an
+//! old crash is not blamed on a new release.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use roamcore_agent::files;
+use roamcore_engine::Evidence;
+
+use crate::health::System;
+use crate::places::Places;
+
+/// A server keeps fifty lines; the first few are ours.
+const LINES: usize = 30;
+/// Of them, the last ones whatever their priority.
+const LAST: usize = 10;
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A dump of the kernel's log.
+const DUMP: u64 = 256 * 1024;
+/// Dumps of one crash are a dozen parts.
+const MOST_DUMPS: usize = 64;
+
+pub(super) fn collect(places: &Places, system: &dyn System, boots: &[String]) -> Evidence {
+    Evidence {
+        journal: boots
+            .last()
+            .map_or_else(Vec::new, |boot| journal(system, boot)),
+        pstore: pstore(places, system),
+        detectors: watchdogs(places),
+    }
+}
+
+/// Errors first, then the end, without saying anything twice.
+fn journal(system: &dyn System, boot: &str) -> Vec<String> {
+    let plain = |b: u8| b.is_ascii_hexdigit() || b == b'-';
+    if boot.is_empty() || !boot.bytes().all(plain) {
+        return Vec::new();
+    }
+    let boot = format!("--boot={boot}");
+    let ask = |more: &[&str]| -> Vec<String> {
+        let arguments = [
+            &[
+                boot.as_str(),
+                "--no-pager",
+                "--quiet",
+                "--output=short-monotonic",
+            ],
+            more,
+        ]
+        .concat();
+        match system.run("journalctl", &arguments, PATIENCE) {
+            Ok(output) if output.success => output.stdout.lines().map(str::to_owned).collect(),
+            _ => Vec::new(),
+        }
+    };
+    let errors = format!("--lines={}", LINES - LAST);
+    let mut lines = ask(&["--priority=err", &errors]);
+    let end = ask(&[&format!("--lines={LAST}")]);
+    let new: Vec<String> = end
+        .into_iter()
+        .filter(|line| !lines.contains(line))
+        .collect();
+    lines.extend(new);
+    lines
+}
+
+/// The end of the newest kernel dump that this boot's systemd-pstore put away.
+fn pstore(places: &Places, system: &dyn System) -> Vec<String> {
+    let started = SystemTime::now()
+        .checked_sub(system.uptime())
+        .unwrap_or(SystemTime::UNIX_EPOCH);
+    let archive = places.var.join("lib/systemd/pstore");
+    let mut found = Vec::new();
+    list(&archive, 2, &mut found);
+    list(&places.roots.sys.join("fs/pstore"), 0, &mut found);
+    let newest = found
+        .into_iter()
+        .filter(|(time, path)| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            *time >= started && name.starts_with("dmesg")
+        })
+        .max();
+    let Some((_, path)) = newest else {
+        return Vec::new();
+    };
+    let bytes = files::read(&path, DUMP).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let surplus = lines.len().saturating_sub(LINES);
+    lines.into_iter().skip(surplus).collect()
+}
+
+fn list(directory: &Path, depth: usize, found: &mut Vec<(SystemTime, PathBuf)>) {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return;
+    };
+    for entry in entries.flatten().take(MOST_DUMPS) {
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        };
+        let path = entry.path();
+        if metadata.is_dir() && depth > 0 {
+            list(&path, depth - 1, found);
+        } else if metadata.is_file()
+            && let Ok(time) = metadata.modified()
+        {
+            found.push((time, path));
+        }
+    }
+}
+
+/// The drivers know whether they reset the machine (WDIOF_CARDRESET in bootstatus).
+fn watchdogs(places: &Places) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(places.roots.sys.join("class/watchdog")) else {
+        return Vec::new();
+    };
+    let mut said: Vec<String> = entries
+        .flatten()
+        .take(8)
+        .filter_map(|entry| {
+            let status = files::read_text(&entry.path().join("bootstatus"), 64).ok()?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let number: u32 = status.trim().parse().ok()?;
+            (number & 0x20 != 0)
+                .then(|| format!("{name} reset the machine (bootstatus {number:#x})"))
+        })
+        .collect();
+    said.sort();
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::{Output, ProgramError};
+    use std::time::Instant;
+
+    struct Fake;
+
+    impl System for Fake {
+        fn run(
+            &self,
+            program: &str,
+            arguments: &[&str],
+            _: Duration,
+        ) -> Result<Output, ProgramError> {
+            assert_eq!((program, arguments[0]), ("journalctl", "--boot=b2"));
+            let text = match arguments.contains(&"--priority=err") {
+                true => "[1] x.service: Failed\n[3] both\n",
+                false => "[2] info\n[3] both\n",
+            };
+            Ok(Output {
+                success: true,
+                ending: String::new(),
+                stdout: text.into(),
+                stderr: String::new(),
+            })
+        }
+
+        fn uptime(&self) -> Duration {
+            Duration::from_secs(3600)
+        }
+
+        fn now(&self) -> Instant {
+            Instant::now()
+        }
+
+        fn sleep(&self, _: Duration) {}
+    }
+
+    #[test]
+    fn the_last_boot_speaks() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places::below(dir.path());
+        let boots = ["b1".to_owned(), "b2".to_owned()];
+        let found = collect(&places, &Fake, &boots);
+        assert_eq!(
+            found.journal,
+            ["[1] x.service: Failed", "[3] both", "[2] info"]
+        );
+        assert!(found.pstore.is_empty() && found.detectors.is_empty());
+        assert!(collect(&places, &Fake, &[]).journal.is_empty());
+        assert!(
+            collect(&places, &Fake, &["--vacuum-size=1".to_owned()])
+                .journal
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_dump_of_an_earlier_crash_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places::below(dir.path());
+        let archive = places.var.join("lib/systemd/pstore/1700000000");
+        std::fs::create_dir_all(&archive).unwrap();
+        let text: String = (0..100).map(|n| format!("<6>line {n}\n")).collect();
+        let dump = archive.join("dmesg.txt");
+        std::fs::write(&dump, text).unwrap();
+        std::fs::write(archive.join("console.txt"), "other").unwrap();
+        let found = collect(&places, &Fake, &[]).pstore;
+        assert_eq!((found.len(), found[29].as_str()), (LINES, "<6>line 99"));
+        let old = SystemTime::now() - Duration::from_secs(7200);
+        std::fs::File::options()
+            .write(true)
+            .open(&dump)
+            .unwrap()
+            .set_modified(old)
+            .unwrap();
+        assert!(collect(&places, &Fake, &[]).pstore.is_empty());
+    }
+
+    #[test]
+    fn a_watchdog_that_bit_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places::below(dir.path());
+        for (name, status) in [
+            ("watchdog0", "32\n"),
+            ("watchdog1", "0\n"),
+            ("watchdog2", "x"),
+        ] {
+            let path = places.roots.sys.join("class/watchdog").join(name);
+            std::fs::create_dir_all(&path).unwrap();
+            std::fs::write(path.join("bootstatus"), status).unwrap();
+        }
+        let found = collect(&places, &Fake, &[]).detectors;
+        assert_eq!(found, ["watchdog0 reset the machine (bootstatus 0x20)"]);
+    }
+}

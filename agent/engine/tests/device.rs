@@ -1,0 +1,301 @@
+//! The real device on a file-backed disk with real, signed and packed updates: from an offer to a committed slot and back.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a program of tests"
+)]
+
+mod kit;
+#[path = "kit/runner.rs"]
+mod runner;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kit::{Bench, Directories, MIB, Made, counted};
+use roamcore_agent::slot::Slot;
+use roamcore_engine::{Effect, Event, Facts, Phase, PlanFacts, WorkEvent};
+use runner::Runner;
+
+const ROOT: usize = 8 * MIB;
+
+struct Set {
+    dir: tempfile::TempDir,
+    made: Vec<Made>,
+}
+
+impl Set {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let made: Vec<Made> = (1..=3).map(|number| Made::new(number, ROOT)).collect();
+        for one in &made {
+            one.publish(
+                &dir.path().join(format!("update-{}", one.number)),
+                dir.path(),
+                "vp2430",
+            );
+        }
+        Self { dir, made }
+    }
+
+    fn bench(&self) -> Bench {
+        Bench::factory(&self.dir.path().join("bench"), &self.made[0], ROOT + MIB)
+    }
+
+    fn place(&self, number: u64) -> PathBuf {
+        self.dir.path().join(format!("update-{number}"))
+    }
+
+    fn sources(&self) -> Directories {
+        Directories {
+            counter: Some(self.dir.path().join("counter")),
+            pieces: None,
+        }
+    }
+
+    fn runner(&self, bench: &Bench, number: usize) -> (Runner, Vec<Effect>) {
+        Runner::start(
+            bench,
+            &self.made[number - 1],
+            self.dir.path(),
+            self.sources(),
+        )
+    }
+
+    fn boot(&self, bench: &mut Bench) {
+        drop(fs::remove_file(bench.dir.join("reboot")));
+        let known: Vec<&Made> = self.made.iter().collect();
+        bench.start(&known);
+    }
+
+    /// From idle to committed; `from` runs.
+    fn update(&self, bench: &mut Bench, from: usize, to: u64) -> Facts {
+        let (mut runner, effects) = self.runner(bench, from);
+        runner.run(effects, bench);
+        let before = bench.untouchable();
+        let effects = runner.install(&self.place(to));
+        runner.run(effects, bench);
+        assert!(
+            matches!(runner.phase(), Phase::Armed { .. }),
+            "{:?}",
+            runner.phase()
+        );
+        assert_eq!(bench.untouchable(), before);
+        drop(runner);
+        self.boot(bench);
+        assert!(bench.trial.is_some());
+        let to = usize::try_from(to).unwrap();
+        let (runner, _) = self.runner(bench, to);
+        assert!(
+            matches!(runner.phase(), Phase::Trial { .. }),
+            "{:?}",
+            runner.phase()
+        );
+        drop(runner);
+        bench.commit();
+        let (mut runner, effects) = self.runner(bench, to);
+        runner.run(effects, bench);
+        assert_eq!(*runner.phase(), Phase::Idle);
+        runner.engine.state().session.facts.clone()
+    }
+}
+
+fn plan(runner: &Runner) -> PlanFacts {
+    let mut plans = runner.events.iter().filter_map(|event| match event {
+        WorkEvent::Planned(plan) => Some(*plan),
+        _ => None,
+    });
+    plans.next_back().expect("a plan")
+}
+
+fn last_error(runner: &Runner) -> String {
+    let ended = runner.events.iter().rev().find_map(|event| match event {
+        WorkEvent::Ended { result, .. } => Some(result.clone()),
+        _ => None,
+    });
+    ended.expect("an end").expect_err("refused").to_string()
+}
+
+#[test]
+fn there_and_back_again() {
+    let set = Set::new();
+    let mut bench = set.bench();
+    let facts = set.update(&mut bench, 1, 2);
+    assert_eq!(facts.running.slot, Slot::B);
+    assert_eq!(facts.running.release, Some(set.made[1].release()));
+    assert_eq!(
+        facts.idle.release,
+        Some(set.made[0].release()),
+        "the factory's slot is known by name"
+    );
+    let first = counted(&set.dir.path().join("counter"));
+    // A quarter changed, and the UKI is fetched whole.
+    assert!((2 * MIB as u64..4 * MIB as u64).contains(&first), "{first}");
+    let facts = set.update(&mut bench, 2, 3);
+    assert_eq!((facts.running.slot, bench.running), (Slot::A, Slot::A));
+    assert!(!bench.dir.join("var/documents").join("x").exists());
+    assert_eq!(
+        fs::read_dir(bench.dir.join("var/documents"))
+            .unwrap()
+            .count(),
+        0
+    );
+    // And by hand to the slot that was left.
+    let (mut runner, _) = set.runner(&bench, 3);
+    let effects = runner.handle(Event::RollBack);
+    runner.run(effects, &bench);
+    assert!(
+        matches!(runner.phase(), Phase::Armed { .. }),
+        "{:?}",
+        runner.phase()
+    );
+    drop(runner);
+    set.boot(&mut bench);
+    assert!(bench.trial.is_some());
+    bench.commit();
+    let (mut runner, effects) = set.runner(&bench, 2);
+    runner.run(effects, &bench);
+    let facts = &runner.engine.state().session.facts;
+    assert_eq!(facts.running.release, Some(set.made[1].release()));
+    assert_eq!(*runner.phase(), Phase::Idle);
+}
+
+#[test]
+fn a_lost_network_costs_nothing_twice() {
+    let set = Set::new();
+    let bench = set.bench();
+    let (mut runner, _) = set.runner(&bench, 1);
+    let mut effects = runner.install(&set.place(2));
+    let mut rounds = 0;
+    while !matches!(runner.phase(), Phase::Armed { .. }) {
+        runner.sources.pieces = Some(150);
+        runner.run(effects, &bench);
+        // The delay after a failure is over.
+        let later = roamcore_engine::Now {
+            boot_ms: 60_000 + 600_000,
+            unix: None,
+        };
+        effects = runner.engine.handle(Event::Tick, later).unwrap();
+        rounds += 1;
+        assert!(rounds < 40, "{:?}", runner.engine.status(later));
+    }
+    assert!(rounds > 1, "{rounds}");
+    let fetched = counted(&set.dir.path().join("counter"));
+    let needed = {
+        let other = tempfile::tempdir().unwrap();
+        let bench = Bench::factory(other.path(), &set.made[0], ROOT + MIB);
+        let mut sources = set.sources();
+        sources.counter = Some(other.path().join("counter"));
+        let (mut runner, _) = Runner::start(&bench, &set.made[0], set.dir.path(), sources);
+        let effects = runner.install(&set.place(2));
+        runner.run(effects, &bench);
+        assert!(plan(&runner).download_bytes <= plan(&runner).full_bytes);
+        counted(&other.path().join("counter"))
+    };
+    println!("{needed} bytes needed, {fetched} fetched in {rounds} rounds");
+    // A frame that did not come whole comes again; max(4 MiB, 1 %) for each interruption.
+    assert!(
+        fetched <= needed + (rounds - 1) * 4 * (MIB as u64),
+        "{fetched} of {needed}"
+    );
+}
+
+#[test]
+fn what_runs_and_what_is_refused() {
+    let set = Set::new();
+    let bench = set.bench();
+    let disk = |bench: &Bench| fs::read(bench.dir.join("disk.img")).unwrap();
+    let before = disk(&bench);
+    let (mut runner, _) = set.runner(&bench, 1);
+    // What runs already.
+    let effects = runner.install(&set.place(1));
+    runner.run(effects, &bench);
+    assert_eq!(*runner.phase(), Phase::Idle);
+    // Another board.
+    let wrong = set.dir.path().join("wrong");
+    set.made[1].publish(&wrong, set.dir.path(), "other");
+    let effects = runner.install(&wrong);
+    runner.run(effects, &bench);
+    assert!(
+        last_error(&runner).contains("other"),
+        "{}",
+        last_error(&runner)
+    );
+    // A byte of the manifest.
+    let bad = set.dir.path().join("bad");
+    set.made[1].publish(&bad, set.dir.path(), "vp2430");
+    let mut manifest = fs::read(bad.join("update.json")).unwrap();
+    manifest[200] ^= 1;
+    fs::write(bad.join("update.json"), manifest).unwrap();
+    let effects = runner.install(&bad);
+    runner.run(effects, &bench);
+    assert!(
+        last_error(&runner).contains("refused"),
+        "{}",
+        last_error(&runner)
+    );
+    // Nothing there.
+    let effects = runner.install(Path::new("/does/not/exist"));
+    runner.run(effects, &bench);
+    assert!(
+        last_error(&runner).contains("refused"),
+        "{}",
+        last_error(&runner)
+    );
+    assert_eq!(disk(&bench), before, "refused before a byte was written");
+    assert_eq!(*runner.phase(), Phase::Idle);
+}
+
+#[test]
+fn a_downgrade_is_refused_after_a_commit_and_before() {
+    let set = Set::new();
+    let mut bench = set.bench();
+    set.update(&mut bench, 1, 3);
+    let (mut runner, _) = set.runner(&bench, 3);
+    let effects = runner.install(&set.place(2));
+    runner.run(effects, &bench);
+    let error = last_error(&runner);
+    assert!(error.contains("sequence"), "{error}");
+    // A device that never updated does not go below its own release either.
+    let other = tempfile::tempdir().unwrap();
+    let fresh = Bench::factory(other.path(), &set.made[1], ROOT + MIB);
+    let (mut runner, _) = set.runner(&fresh, 2);
+    let effects = runner.install(&set.place(1));
+    runner.run(effects, &fresh);
+    let error = last_error(&runner);
+    assert!(error.contains("sequence"), "{error}");
+}
+
+#[test]
+fn damaged_payload_never_becomes_a_bootable_slot() {
+    let set = Set::new();
+    let bench = set.bench();
+    let place = set.place(2);
+    let path = place.join("root.000");
+    let mut part = fs::read(&path).unwrap();
+    for byte in part.iter_mut().skip(1000).step_by(5000) {
+        *byte ^= 0x40;
+    }
+    fs::write(&path, part).unwrap();
+    let before = bench.untouchable();
+    let (mut runner, _) = set.runner(&bench, 1);
+    let mut effects = runner.install(&place);
+    let mut boot_ms = 60_000;
+    for _ in 0..20 {
+        runner.run(effects, &bench);
+        boot_ms += 600_000;
+        let now = roamcore_engine::Now {
+            boot_ms,
+            unix: None,
+        };
+        effects = runner.engine.handle(Event::Tick, now).unwrap();
+    }
+    assert_eq!(*runner.phase(), Phase::Idle, "given up");
+    assert_eq!(bench.untouchable(), before);
+    let facts = &runner.engine.state().session.facts;
+    assert_eq!(
+        (facts.idle.root_hash, facts.idle.entry),
+        (None, roamcore_engine::Entry::Absent)
+    );
+}

@@ -1,0 +1,18 @@
+//! The update format from outside: what is accepted, every attack that is refused, and the published example.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failed test is a panic"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod attacks;
+mod bitflips;
+mod book;
+mod cases;
+mod fixture;
+mod manifests;
+mod roles;
+mod rules;
