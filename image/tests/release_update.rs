@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "test helpers, too, may panic")]
 
+#[path = "support/shop.rs"]
+mod shop;
 mod support;
 #[path = "support/tiny.rs"]
 mod tiny;
@@ -11,84 +13,11 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use roamcore_ota::{Channel, Digest, Role, RoleChain, Update};
-use serde_json::Value;
-use support::{BUILDER, Ran, copy_tree, run};
-use tempfile::TempDir;
+use roamcore_ota::{Channel, Digest, Role, RoleChain};
+use shop::{Shop, contents, json, manifest, names, text};
+use support::copy_tree;
 use tiny::{TinyBuild, keys, noise};
-
-/// A directory with builds, and the builder with the tests' own keys.
-struct Shop {
-    dir: TempDir,
-}
-
-impl Shop {
-    fn new() -> Shop {
-        Shop {
-            dir: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    fn image(&self, args: &[&str]) -> Ran {
-        let keys = keys(Role::Development);
-        run(Command::new(BUILDER)
-            .current_dir(self.path())
-            .env("ROAMCORE_KEYS", keys.dir().parent().unwrap())
-            .args(args))
-    }
-
-    /// An update with small parts, of a build.
-    fn update(&self, build: &TinyBuild) -> PathBuf {
-        let dir = build.write(self.path());
-        self.image(&[
-            "release",
-            text(&dir),
-            "--part-limit",
-            "3MiB",
-            "--level",
-            "3",
-        ])
-        .ok();
-        dir.with_file_name(format!("{}.update", build.version))
-    }
-
-    fn verify(&self, update: &Path) -> Ran {
-        self.image(&["release", "verify", text(update)])
-    }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-fn json(ran: &Ran) -> Value {
-    serde_json::from_str(&ran.out).unwrap()
-}
-
-fn names(dir: &Path) -> BTreeSet<String> {
-    fs::read_dir(dir)
-        .unwrap()
-        .map(|e| e.unwrap().file_name().into_string().unwrap())
-        .collect()
-}
-
-fn manifest(dir: &Path) -> Update {
-    Update::parse(&fs::read(dir.join("update.json")).unwrap()).unwrap()
-}
-
-fn contents(dir: &Path) -> Vec<(String, Digest)> {
-    let digest = |name: &String| Digest::of(&fs::read(dir.join(name)).unwrap());
-    names(dir)
-        .into_iter()
-        .map(|n| (n.clone(), digest(&n)))
-        .collect()
-}
 
 /// A root with some of the first one's blocks changed.
 fn later() -> TinyBuild {

@@ -8,8 +8,8 @@
 //!  '------------------------- header ------'                                '- each at the next multiple of 4096 -------'
 //! ```
 //!
-//! Invariant: an opened archive's members lie within the file, do not overlap, have different names, and nothing else is
-//! in the file but zeros between them. Same members, same bytes.
+//! Invariant: an opened archive's members lie within the file, do not overlap and have different names. Same members, same
+//! bytes.
 
 use std::collections::HashSet;
 use std::io::{self, Read, Write};

@@ -17,6 +17,8 @@ const CHUNK: usize = 8192;
 const CHUNKS: usize = (IMAGE / CHUNK as u64) as usize;
 const GROUP: usize = 2 << 20;
 const PER_GROUP: usize = GROUP / CHUNK;
+/// What small frames are said to have: so much that large ones are always cheaper.
+const SMALL: u16 = 8000;
 /// Memory is as high as it gets long before this.
 const ENOUGH: u64 = 160 << 20;
 
@@ -66,14 +68,24 @@ impl Fetch for Same {
         range: Range<u64>,
         sink: &mut dyn FnMut(&[u8]) -> Result<(), Stopped>,
     ) -> Result<(), FetchError> {
-        assert!(range.start.is_multiple_of(self.0.len() as u64));
+        // Behind the small frames there are large ones only.
+        assert!(range.start >= CHUNKS as u64 * u64::from(SMALL));
         let frames = (range.end - range.start) / self.0.len() as u64;
         (0..frames).try_for_each(|_| sink(&self.0))?;
         Ok(())
     }
 }
 
-fn index(content: &[u8], small: u16, large: u32) -> Vec<u8> {
+/// A frame of one segment, as the format wants it.
+fn frame(content: &[u8]) -> Vec<u8> {
+    let mut zstd = zstd::bulk::Compressor::new(1).unwrap();
+    let window = zstd::zstd_safe::CParameter::WindowLog(21);
+    zstd.set_parameter(window).unwrap();
+    zstd.compress(content).unwrap()
+}
+
+fn index(content: &[u8], large: u32) -> Vec<u8> {
+    let small = SMALL;
     let groups = CHUNKS / PER_GROUP;
     let part = CHUNKS as u64 * u64::from(small) + groups as u64 * u64::from(large);
     let mut raw = Vec::new();
@@ -108,20 +120,19 @@ fn index(content: &[u8], small: u16, large: u32) -> Vec<u8> {
     zstd.finish().unwrap()
 }
 
-/// What the index leaves behind is memory of the test: it is written to a file and read back.
-fn published(content: &[u8], small: u16, large: u32) -> Vec<u8> {
+/// Making an index takes memory that is not ours to count: another process does it.
+fn published(large: u32) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("root.index");
     let exe = std::env::current_exe().unwrap();
     let status = std::process::Command::new(exe)
         .args(["--exact", "an_8_gib_image_in_64_mib", "--nocapture"])
         .env("ROAMCORE_TEST_WRITE_INDEX", &path)
-        .env("ROAMCORE_TEST_FRAMES", format!("{small} {large}"))
+        .env("ROAMCORE_TEST_LARGE_FRAME", large.to_string())
         .stdout(std::process::Stdio::null())
         .status()
         .unwrap();
     assert!(status.success());
-    let _ = content;
     std::fs::read(path).unwrap()
 }
 
@@ -129,15 +140,12 @@ fn published(content: &[u8], small: u16, large: u32) -> Vec<u8> {
 fn an_8_gib_image_in_64_mib() {
     let content: Vec<u8> = (0..CHUNK).map(|n| (n * 7 + n / 256) as u8).collect();
     if let Some(path) = std::env::var_os("ROAMCORE_TEST_WRITE_INDEX") {
-        let frames = std::env::var("ROAMCORE_TEST_FRAMES").unwrap();
-        let (small, large) = frames.split_once(' ').unwrap();
-        let bytes = index(&content, small.parse().unwrap(), large.parse().unwrap());
-        std::fs::write(path, bytes).unwrap();
+        let large = std::env::var("ROAMCORE_TEST_LARGE_FRAME").unwrap();
+        std::fs::write(path, index(&content, large.parse().unwrap())).unwrap();
         return;
     }
-    let frame = zstd::bulk::compress(&content.repeat(PER_GROUP), 1).unwrap();
-    // Small frames are never cheaper: all of the image is fetched in large ones.
-    let wire = published(&content, 8000, frame.len() as u32);
+    let frame = frame(&content.repeat(PER_GROUP));
+    let wire = published(frame.len() as u32);
     let before = resident("VmRSS");
 
     let index = Index::parse(&wire, &Limits::default()).unwrap();

@@ -354,7 +354,8 @@ impl Bench {
             self.running.uki_path().to_owned(),
             format!("{DIRECTORY}/{}", self.running.entry_file()),
         ] {
-            let content = fs::read(self.dir.join("esp").join(path)).unwrap();
+            let content = fs::read(self.dir.join("esp").join(&path));
+            let content = content.unwrap_or_else(|error| panic!("{path} is lost: {error}"));
             all.extend_from_slice(Digest::of(&content).as_bytes());
         }
         Digest::of(&all)

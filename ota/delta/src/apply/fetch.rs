@@ -138,9 +138,9 @@ impl Receiver<'_, '_> {
         self.report(false)
     }
 
-    fn report(&mut self, last: bool) -> Result<(), ApplyError> {
+    fn report(&mut self, now: bool) -> Result<(), ApplyError> {
         let done = self.work.progress.done;
-        if last || done - self.reported >= REPORT {
+        if now || done - self.reported >= REPORT {
             self.reported = done;
             return self.work.report();
         }
@@ -189,6 +189,8 @@ impl Receiver<'_, '_> {
             if wanted.chunks == (group.first as usize, group.end as usize) {
                 self.context.push(index, group.chunks(), &self.raw);
             }
+            // A group may have come in few bytes.
+            self.report(true)?;
         }
         Ok(())
     }

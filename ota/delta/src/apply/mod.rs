@@ -163,8 +163,8 @@ impl Work<'_> {
             if !matches!(extra.what, What::Zero(_)) || self.plan.kept_extras.get(at) {
                 continue;
             }
-            let (mut at, end) = (crate::index::offset(extra.place), 0);
-            let end = end + at + self.index.extra_len(extra);
+            let mut at = crate::index::offset(extra.place);
+            let end = at + self.index.extra_len(extra);
             while at < end {
                 let length = (end - at).min(ZEROS as u64);
                 self.write(&zeros[..length as usize], at)?;

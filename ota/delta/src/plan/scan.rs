@@ -230,7 +230,11 @@ fn run(
 struct Reader<'a> {
     slot: &'a dyn ReadAt,
     buffer: Vec<u8>,
+    /// What of the slot the buffer holds.
     start: u64,
+    held: usize,
+    /// A read failed before here: no reading ahead, each further failure would cost as much again.
+    careful: u64,
     unreadable: u64,
     bad: u64,
 }
@@ -239,8 +243,10 @@ impl<'a> Reader<'a> {
     fn new(slot: &'a dyn ReadAt) -> Self {
         Reader {
             slot,
-            buffer: Vec::new(),
+            buffer: vec![0; SEGMENT],
             start: 0,
+            held: 0,
+            careful: 0,
             unreadable: 0,
             bad: 0,
         }
@@ -250,48 +256,51 @@ impl<'a> Reader<'a> {
         std::mem::take(&mut self.unreadable)
     }
 
-    /// `length` bytes at `at`, or none where a block of them cannot be read. Reads ahead, but not beyond `end`.
+    /// `length` bytes at `at`, or none where the first block of them cannot be read. Shorter where a block further on
+    /// cannot. Reads ahead, but not beyond `end`.
     fn window(&mut self, at: u64, length: u64, end: u64) -> Option<&[u8]> {
-        let have = self.start + self.buffer.len() as u64;
+        let have = self.start + self.held as u64;
         if at < self.start || at + length > have {
-            let ahead = (end - at).min(SEGMENT as u64).max(length);
-            self.load(at, ahead);
+            let ahead = if at < self.careful {
+                length
+            } else {
+                SEGMENT as u64
+            };
+            self.load(at, (end - at).min(ahead) as usize);
         }
         let from = (at - self.start) as usize;
-        // Shorter when a block further on is bad: the window ends before it.
-        let to = (from + length as usize).min(self.buffer.len());
+        let to = (from + length as usize).min(self.held);
         (to > from).then(|| &self.buffer[from..to])
     }
 
-    /// Loads from `at`, at most `length` bytes, up to the first block that cannot be read.
-    fn load(&mut self, at: u64, length: u64) {
-        self.start = at;
-        self.buffer.resize(length as usize, 0);
-        if self.bad >= MAX_BAD_BLOCKS {
-            self.buffer.clear();
-            self.unreadable += BLOCK as u64;
-            return;
-        }
-        if self.slot.read_exact_at(&mut self.buffer, at).is_ok() {
-            return;
-        }
-        let mut good = 0;
-        for block in self.buffer.chunks_mut(BLOCK) {
-            if self.slot.read_exact_at(block, at + good as u64).is_err() {
-                break;
+    /// Loads at most `length` bytes from `at`, up to the first block that cannot be read.
+    fn load(&mut self, at: u64, length: usize) {
+        (self.start, self.held) = (at, 0);
+        if self.bad < MAX_BAD_BLOCKS {
+            let buffer = &mut self.buffer[..length];
+            if self.slot.read_exact_at(buffer, at).is_ok() {
+                self.held = length;
+                return;
             }
-            good += block.len();
+            self.careful = self.careful.max(at + length as u64);
+            for block in buffer.chunks_mut(BLOCK) {
+                let place = at + self.held as u64;
+                if self.slot.read_exact_at(block, place).is_err() {
+                    self.bad += 1;
+                    break;
+                }
+                self.held += block.len();
+            }
         }
-        if good == 0 {
-            self.bad += 1;
+        if self.held == 0 {
             self.unreadable += BLOCK as u64;
         }
-        self.buffer.truncate(good);
     }
 
     /// True when all of a piece is right. Pieces longer than the buffer are judged bit by bit.
     fn judge(&mut self, offset: u64, length: u64, right: impl Fn(&[u8]) -> bool) -> bool {
-        let size = self.slot.size();
+        // Read ahead in whole blocks, whatever the partition's size.
+        let size = self.slot.size() / BLOCK as u64 * BLOCK as u64;
         let mut at = offset;
         while at < offset + length {
             let step = (offset + length - at).min(SEGMENT as u64);
