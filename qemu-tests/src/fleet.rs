@@ -23,6 +23,15 @@ const DEVICES: u16 = 8080;
 /// Start, migration of an empty database included.
 const START_SECONDS: u64 = 20;
 
+/// When a device shall install what is deployed to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hurry {
+    /// At once.
+    Forced,
+    /// When it suits its owner.
+    Soft,
+}
+
 /// A running server.
 #[derive(Debug)]
 pub struct Fleet {
@@ -102,8 +111,13 @@ impl Fleet {
     }
 
     /// Deploys to one device; gives the action's number.
-    pub fn deploy(&self, lan: &Lan, release: i64, target: &str) -> Result<i64> {
-        let answer = self.ask(lan, &args!["deploy", release, "--target", target])?;
+    pub fn deploy(&self, lan: &Lan, release: i64, target: &str, hurry: Hurry) -> Result<i64> {
+        let hurry = match hurry {
+            Hurry::Forced => "forced",
+            Hurry::Soft => "soft",
+        };
+        let verb = args!["deploy", release, "--target", target, "--type", hurry];
+        let answer = self.ask(lan, &verb)?;
         number(&answer["assigned"], target)
     }
 

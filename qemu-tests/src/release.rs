@@ -94,8 +94,7 @@ impl Release {
             sequence
         ];
         tool::run(&builder()?.display().to_string(), &line)?;
-        let board = like.manifest["board"].as_str().unwrap_or("vp2430");
-        let directory = out.join(format!("{appliance}-{board}")).join(version);
+        let directory = outcome(out, appliance, version)?;
         Self::read(&Image::open(&directory)?, version, sequence, cache)
     }
 
@@ -140,6 +139,24 @@ impl Release {
             uki,
         })
     }
+}
+
+/// Where the builder left a version, whatever its board.
+fn outcome(out: &Path, appliance: &str, version: &str) -> Result<PathBuf> {
+    let boards = std::fs::read_dir(out).map_err(file("list", out))?;
+    boards
+        .flatten()
+        .filter(|board| {
+            let name = board.file_name().to_string_lossy().into_owned();
+            name.strip_prefix(appliance)
+                .is_some_and(|rest| rest.starts_with('-'))
+        })
+        .map(|board| board.path().join(version))
+        .find(|directory| directory.is_dir())
+        .ok_or_else(|| Error::Missing {
+            what: format!("version {version} of {appliance} in {}", out.display()),
+            remedy: "look at the builder's output".into(),
+        })
 }
 
 fn beside() -> Result<PathBuf> {

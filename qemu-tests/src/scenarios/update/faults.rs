@@ -1,0 +1,373 @@
+//! Proves the way back: whatever is wrong with a release or happens to the device, it ends on a slot that works, and the
+//! server is told the truth.
+//!
+//! One device is offered one bad release after the other. Each ends where it began, so that the next one can follow.
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+
+use super::changes;
+use super::road::{Offer, Road, UPDATE_SECONDS};
+use crate::context::Ctx;
+use crate::deadline::Deadline;
+use crate::disk::esp::Esp;
+use crate::fleet::Hurry;
+use crate::registry::{Group, Need, Test};
+use crate::release::Change;
+use crate::scenarios::bench::View;
+
+/// The row of what every change must leave working.
+pub const ROLLBACK: Test = Test {
+    name: "rollback",
+    proves: "a release whose health gate fails, and one whose kernel panics, end on the old slot and the server is told why",
+    group: Group::Ci,
+    needs: super::NEEDS,
+    run: rollback,
+};
+
+/// The row of everything else.
+pub const FAULTS: Test = Test {
+    name: "faults",
+    proves: "every fault of the table in docs/update.md ends on a slot that works, and the server is told why",
+    group: Group::All,
+    needs: &[
+        Need::Image,
+        Need::Builder,
+        Need::Lan,
+        Need::Fleet,
+        Need::Tool("mdel"),
+    ],
+    run: faults,
+};
+
+/// What the server is told when the boot loader had enough.
+const USED_UP: &str = "used up";
+/// What the firmware's boot loader cannot have said: the kernel runs.
+const KERNEL: &str = "Linux version";
+/// Seconds under KVM for all tries of a trial, its way back and its report.
+const TRIES_SECONDS: u64 = 4 * UPDATE_SECONDS;
+
+/// A release that its trial does not survive.
+struct Bad {
+    what: &'static str,
+    version: &'static str,
+    sequence: u64,
+    change: Change,
+    /// What the server must have been told, among other things.
+    why: &'static str,
+}
+
+fn rollback(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
+    let mut road = Road::begin(ctx)?;
+    let bad = [
+        Bad {
+            what: "the health gate fails",
+            version: "0.2.1",
+            sequence: 11,
+            change: changes::failing_gate,
+            why: "roamcore-health",
+        },
+        Bad {
+            what: "the kernel panics",
+            version: "0.2.2",
+            sequence: 12,
+            change: changes::panicking,
+            why: USED_UP,
+        },
+    ];
+    let proofs = bad.iter().map(|bad| fails(&mut road, ctx, bad)).collect();
+    road.guest.discard();
+    proofs
+}
+
+fn faults(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
+    let mut road = Road::begin(ctx)?;
+    let mut proofs = vec![
+        refused(
+            &mut road,
+            ctx,
+            &Offer::forced("0.3.1", 31, Some(changes::other_board)),
+            "board",
+        )?,
+        state_full(&mut road, ctx)?,
+        spoilt(&mut road, ctx)?,
+    ];
+    let bad = [
+        Bad {
+            what: "the initrd hangs",
+            version: "0.3.4",
+            sequence: 34,
+            change: changes::hanging_initrd,
+            why: USED_UP,
+        },
+        Bad {
+            what: "PID 1 is frozen",
+            version: "0.3.5",
+            sequence: 35,
+            change: changes::frozen_pid_1,
+            why: USED_UP,
+        },
+        Bad {
+            what: "the health gate hangs",
+            version: "0.3.6",
+            sequence: 36,
+            change: changes::hanging_gate,
+            why: "deadline",
+        },
+        Bad {
+            what: "the update service dies again and again",
+            version: "0.3.7",
+            sequence: 37,
+            change: changes::agent_dies,
+            why: "roamcore-health",
+        },
+    ];
+    for bad in &bad {
+        proofs.push(fails(&mut road, ctx, bad)?);
+    }
+    let (mut road, proof) = entry_lost(road, ctx)?;
+    proofs.push(proof);
+    proofs.push(network_dead(&mut road, ctx)?);
+    let (mut road, proof) = interrupted(road, ctx)?;
+    proofs.push(proof);
+    // Lower than what was committed just now.
+    proofs.push(refused(
+        &mut road,
+        ctx,
+        &Offer::forced("0.3.11", 37, None),
+        "sequence",
+    )?);
+    road.guest.discard();
+    Ok(proofs)
+}
+
+/// Deploys a release whose trial fails, and waits until the old one runs again.
+fn fails(road: &mut Road, ctx: &Ctx, bad: &Bad) -> anyhow::Result<String> {
+    let what = bad.what;
+    let before = road.settled()?;
+    let offer = Offer::forced(bad.version, bad.sequence, Some(bad.change));
+    let begun = std::time::Instant::now();
+    let action = road
+        .deploy(ctx, &offer)
+        .with_context(|| format!("a release in which {what}"))?;
+    road.trial(action)
+        .with_context(|| format!("a release in which {what}"))?;
+    let trial = begun.elapsed().as_secs();
+    let why = given_up(road, action, &before, bad.why)
+        .with_context(|| format!("a release in which {what}"))?;
+    Ok(format!(
+        "{what}: back on {} {} {} s after the reset; the server was told {why}",
+        before.slot,
+        before.version,
+        begun.elapsed().as_secs() - trial
+    ))
+}
+
+/// Waits for the end of an action in an error that says `why`, and for the system that ran before.
+fn given_up(road: &mut Road, action: i64, before: &View, why: &str) -> anyhow::Result<String> {
+    let told = road.over(action, TRIES_SECONDS)?;
+    ensure!(told["status"] == "error", "the server was told {told}");
+    let said = messages(&told);
+    ensure!(
+        said.contains(why),
+        "the server was not told `{why}`: {said}"
+    );
+    road.guest.wait_up()?;
+    same(road, before)?;
+    Ok(said)
+}
+
+fn messages(told: &Value) -> String {
+    told["history"][0]["messages"].to_string()
+}
+
+fn same(road: &mut Road, before: &View) -> anyhow::Result<()> {
+    let seen = road.settled()?;
+    ensure!(
+        (&seen.slot, &seen.version, &seen.entry_a)
+            == (&before.slot, &before.version, &before.entry_a)
+            && !seen.on_trial,
+        "it runs {seen:?}, not {before:?}"
+    );
+    Ok(())
+}
+
+fn other_slot(view: &View) -> &'static str {
+    match view.slot.as_str() {
+        "root-a" => "root-b",
+        _ => "root-a",
+    }
+}
+
+/// A release that the device must not write a byte of.
+fn refused(road: &mut Road, ctx: &Ctx, offer: &Offer, why: &str) -> anyhow::Result<String> {
+    let before = road.settled()?;
+    // Sectors written, the seventh figure of Documentation/block/stat.rst.
+    let counter = format!(
+        "awk '{{print $7}}' /sys/class/block/$(basename $(readlink -f /dev/disk/by-partlabel/{}))/stat",
+        other_slot(&before)
+    );
+    let written = road.guest.ok(&counter)?;
+    let resets = road.guest.machine()?.resets();
+    let action = road.deploy(ctx, offer)?;
+    let told = road.over(action, UPDATE_SECONDS)?;
+    let said = messages(&told);
+    ensure!(
+        told["status"] == "error" && said.contains(why),
+        "{}: the server was told {told}",
+        offer.version
+    );
+    ensure!(
+        road.guest.ok(&counter)? == written && road.guest.machine()?.resets() == resets,
+        "something was written to the idle slot or the device was reset"
+    );
+    same(road, &before)?;
+    Ok(format!(
+        "{} is refused before a byte is written; the server was told {said}",
+        offer.version
+    ))
+}
+
+/// No room is left on the state partition when the update begins.
+fn state_full(road: &mut Road, ctx: &Ctx) -> anyhow::Result<String> {
+    let before = road.settled()?;
+    road.guest.ok(
+        "fallocate -l $(($(df --output=avail -B1 /var | tail -n 1) - 65536)) /var/full; dd if=/dev/zero of=/var/rest bs=4096 2>/dev/null; \
+         df -h /var; test $(df --output=avail -B1 /var | tail -n 1) -lt 65536",
+    )?;
+    let action = road.deploy(
+        ctx,
+        &Offer::forced("0.3.2", 32, Some(changes::overlay_and_arguments)),
+    )?;
+    let told = road.over(action, TRIES_SECONDS)?;
+    let said = messages(&told);
+    ensure!(
+        told["status"] == "error" && said.contains("space"),
+        "the server was told {told}"
+    );
+    road.guest.ok("rm -f /var/full /var/rest && sync")?;
+    same(road, &before)?;
+    Ok(format!(
+        "no room on the state partition: still on {} {}; the server was told {said}",
+        before.slot, before.version
+    ))
+}
+
+/// A bit of the slot turns after it was proven and before it is booted.
+fn spoilt(road: &mut Road, ctx: &Ctx) -> anyhow::Result<String> {
+    let before = road.settled()?;
+    let other = other_slot(&before);
+    let action = road.deploy(
+        ctx,
+        &Offer {
+            hurry: Hurry::Soft,
+            ..Offer::forced("0.3.3", 33, Some(changes::overlay_and_arguments))
+        },
+    )?;
+    road.written()?;
+    let offset = crate::scenarios::corrupt::SUPERBLOCK;
+    road.guest.ok(&format!(
+        "d=/dev/disk/by-partlabel/{other}; b=$(od -An -tu1 -j {offset} -N 1 $d) && \
+         printf \"\\\\x$(printf %x $((b ^ 16)))\" | dd of=$d bs=1 seek={offset} conv=notrunc,fsync status=none"
+    ))?;
+    road.guest.ok("roamcore confirm")?;
+    road.trial(action).context("a damaged slot")?;
+    let why = given_up(road, action, &before, USED_UP).context("a damaged slot")?;
+    Ok(format!(
+        "a bit of the slot turned after the write: back on {} {}; the server was told {why}",
+        before.slot, before.version
+    ))
+}
+
+/// The trial's boot entry is gone at its first boot.
+fn entry_lost(mut road: Road, ctx: &Ctx) -> anyhow::Result<(Road, String)> {
+    const ENTRIES: &str = "/loader/entries";
+    let before = road.settled()?;
+    let action = road.deploy(
+        ctx,
+        &Offer::forced("0.3.8", 38, Some(changes::overlay_and_arguments)),
+    )?;
+    road.trial(action)?;
+    let mut gone = Vec::new();
+    let mut road = road.cut(ctx, "entry-lost", |state| {
+        let disk = state.disk.as_mut().context("no disk")?;
+        let mut esp = Esp::open(disk)?;
+        gone = esp.list(ENTRIES)?;
+        gone.retain(|name| name.contains('+'));
+        for name in &gone {
+            esp.remove(&format!("{ENTRIES}/{name}"))?;
+        }
+        Ok(esp.write_back(disk)?)
+    })?;
+    ensure!(gone.len() == 1, "counted entries: {gone:?}");
+    let why = given_up(&mut road, action, &before, "entry").context("a lost entry")?;
+    Ok((
+        road,
+        format!(
+            "{} is gone from the ESP: still on {} {}; the server was told {why}",
+            gone[0], before.slot, before.version
+        ),
+    ))
+}
+
+/// The network is gone when the trial begins: no reason to go back.
+fn network_dead(road: &mut Road, ctx: &Ctx) -> anyhow::Result<String> {
+    let offer = Offer::forced("0.3.9", 39, Some(changes::overlay_and_arguments));
+    let action = road.deploy(ctx, &offer)?;
+    road.trial(action)?;
+    link(road, false)?;
+    road.guest.wait_up().context("a trial without network")?;
+    let deadline = road.guest.within(UPDATE_SECONDS);
+    let commit = road.guest.run_until(
+        "while [ -e /run/roamcore/trial.json ]; do sleep 2; done",
+        deadline,
+    )?;
+    ensure!(commit.status == 0, "{}", commit.text());
+    let seen = road.settled()?;
+    ensure!(
+        seen.version == offer.version && !seen.on_trial,
+        "without network it runs {seen:?}"
+    );
+    link(road, true)?;
+    let told = road.over(action, UPDATE_SECONDS)?;
+    ensure!(told["status"] == "finished", "the server was told {told}");
+    Ok(format!(
+        "no network in the trial: {} is committed in {} all the same, and the server hears it later",
+        seen.version, seen.slot
+    ))
+}
+
+fn link(road: &mut Road, up: bool) -> anyhow::Result<()> {
+    let order = json!({"name": "lan1", "up": up});
+    road.guest
+        .machine()?
+        .qmp()
+        .execute("set_link", order, Deadline::secs(30))?;
+    Ok(())
+}
+
+/// The power is cut in the trial: it is tried again, and an interruption is no verdict.
+fn interrupted(mut road: Road, ctx: &Ctx) -> anyhow::Result<(Road, String)> {
+    let offer = Offer::forced("0.3.10", 40, Some(changes::overlay_and_arguments));
+    let action = road.deploy(ctx, &offer)?;
+    road.trial(action)?;
+    let deadline = road.guest.within(60);
+    let console = road.guest.machine()?.console()?;
+    console.wait_for(KERNEL, deadline).context("the trial")?;
+    let mut road = road.cut(ctx, "interrupted", |_| Ok(()))?;
+    road.guest.wait_up().context("after the power cut")?;
+    let told = road.over(action, UPDATE_SECONDS)?;
+    ensure!(told["status"] == "finished", "the server was told {told}");
+    let seen = road.settled()?;
+    ensure!(
+        seen.version == offer.version && !seen.on_trial,
+        "after the power cut it runs {seen:?}"
+    );
+    Ok((
+        road,
+        format!(
+            "power cut in the trial: tried again, {} is committed in {}",
+            seen.version, seen.slot
+        ),
+    ))
+}

@@ -1,0 +1,173 @@
+//! A device with a fleet server beside it, both running.
+//!
+//! Owns the way of a deployment: publish, deploy, the reset into the trial, the server's last word. Never touches the slots.
+//! The guest is given the server's address and its token as an owner would give them, through /etc/roamcore.
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+
+use crate::context::Ctx;
+use crate::fleet::{Fleet, Hurry, make_update};
+use crate::guest::Guest;
+use crate::machine::spec::MachineSpec;
+use crate::machine::state::MachineState;
+use crate::net::Lan;
+use crate::registry::Skip;
+use crate::release::Change;
+use crate::scenarios::bench::{View, view};
+use crate::scenarios::common::{ensure_healthy, facts, fork};
+
+const DEVICE: &str = "van-7";
+/// Download, trial and commit under software emulation are several boots.
+pub const UPDATE_SECONDS: u64 = 240;
+
+/// What is deployed: a version with its sequence and what is changed in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Offer {
+    /// Version.
+    pub version: &'static str,
+    /// Sequence.
+    pub sequence: u64,
+    /// What is changed in the sources.
+    pub change: Option<Change>,
+    /// When the device shall install it.
+    pub hurry: Hurry,
+}
+
+impl Offer {
+    /// One that is installed at once.
+    pub const fn forced(version: &'static str, sequence: u64, change: Option<Change>) -> Self {
+        Self {
+            version,
+            sequence,
+            change,
+            hurry: Hurry::Forced,
+        }
+    }
+}
+
+/// A device with a server.
+pub struct Road {
+    /// The device.
+    pub guest: Guest,
+    fleet: Fleet,
+}
+
+impl Road {
+    /// Boots a device that has not been updated yet, and tells it its server.
+    pub fn begin(ctx: &Ctx) -> anyhow::Result<Self> {
+        let mut guest = ctx.boot(&MachineSpec::default().with_tap(), fork(ctx)?, "update")?;
+        guest.settled()?;
+        let fleet = serve(ctx, &mut guest)?;
+        let token = fleet.add_target(lan(&mut guest)?, DEVICE)?;
+        guest.ok(
+            "install -d -m 0755 /etc/roamcore && install -m 0600 /dev/null /etc/roamcore/token",
+        )?;
+        guest.write_file("/etc/roamcore/token", token.as_bytes())?;
+        let settings = format!(
+            "schema = 1\n[server]\nurl = \"{}\"\ncontroller-id = \"{DEVICE}\"\nplaintext = true\npoll-seconds = 5\n\
+             auth.target-token.file = \"/etc/roamcore/token\"\n",
+            Fleet::url()
+        );
+        guest.write_file("/etc/roamcore/agent.toml", settings.as_bytes())?;
+        guest.ok("systemctl restart roamcore.service")?;
+        Ok(Self { guest, fleet })
+    }
+
+    /// Publishes a release and deploys it; gives the action's number.
+    pub fn deploy(&mut self, ctx: &Ctx, offer: &Offer) -> anyhow::Result<i64> {
+        let release = ctx.changed_release(offer.version, offer.sequence, offer.change)?;
+        let update = make_update(
+            &release,
+            release.directory.parent().context("no directory")?,
+        )?;
+        let lan = lan(&mut self.guest)?;
+        let number = self.fleet.add_release(lan, &update)?;
+        Ok(self.fleet.deploy(lan, number, DEVICE, offer.hurry)?)
+    }
+
+    /// Waits for the reset that begins the trial; the server must not call the action finished by then.
+    pub fn trial(&mut self, action: i64) -> anyhow::Result<()> {
+        let resets = self.guest.machine()?.resets();
+        let deadline = self.guest.within(UPDATE_SECONDS);
+        self.guest.wait_reset(resets, deadline).with_context(|| {
+            let told = lan(&mut self.guest)
+                .ok()
+                .and_then(|lan| self.fleet.action(lan, action).ok());
+            format!(
+                "no trial began; the server knows: {}",
+                told.unwrap_or_default()
+            )
+        })?;
+        let told = self.fleet.action(lan(&mut self.guest)?, action)?;
+        ensure!(
+            told["active"] == Value::Bool(true),
+            "over before the trial: {told}"
+        );
+        Ok(())
+    }
+
+    /// Waits until the update is written and only a person's word is missing.
+    pub fn written(&mut self) -> anyhow::Result<()> {
+        let deadline = self.guest.within(UPDATE_SECONDS);
+        loop {
+            let status = self.guest.ok("roamcore status --json")?;
+            let seen: Value = serde_json::from_str(&status).with_context(|| status.clone())?;
+            if seen["phase"]["name"] == "verified" {
+                return Ok(());
+            }
+            ensure!(
+                deadline.pause(2000),
+                "not written within {} s: {status}",
+                deadline.seconds()
+            );
+        }
+    }
+
+    /// Waits for the end of an action.
+    pub fn over(&mut self, action: i64, seconds: u64) -> anyhow::Result<Value> {
+        let deadline = self.guest.within(seconds);
+        Ok(self
+            .fleet
+            .wait_over(lan(&mut self.guest)?, action, deadline)?)
+    }
+
+    /// Cuts the power, lets somebody at the disk, and switches on again. The server goes on with what it knew.
+    pub fn cut(
+        self,
+        ctx: &Ctx,
+        label: &str,
+        edit: impl FnOnce(&mut MachineState) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
+        let Self { guest, fleet } = self;
+        drop(fleet);
+        let mut state = guest.cut_power()?;
+        edit(&mut state)?;
+        let mut guest = ctx.start(&MachineSpec::default().with_tap(), state, label)?;
+        let fleet = serve(ctx, &mut guest)?;
+        Ok(Self { guest, fleet })
+    }
+
+    /// Healthy, and what it runs.
+    pub fn settled(&mut self) -> anyhow::Result<View> {
+        let facts = facts(&mut self.guest)?;
+        ensure_healthy(&facts)?;
+        view(&mut self.guest)
+    }
+}
+
+fn serve(ctx: &Ctx, guest: &mut Guest) -> anyhow::Result<Fleet> {
+    let directory = ctx.logs_directory();
+    Ok(Fleet::start(
+        lan(guest)?,
+        &directory.join("fleet"),
+        &directory.join("fleet.log"),
+    )?)
+}
+
+fn lan(guest: &mut Guest) -> anyhow::Result<&Lan> {
+    guest
+        .machine()?
+        .lan()
+        .ok_or_else(|| Skip("LAN port 1 has no cable to the harness".into()).into())
+}
