@@ -35,7 +35,7 @@ const DEFAULT_URL: &str = "http://127.0.0.1:8081";
   roamcore-fleet serve --dir ./fleet --listen 0.0.0.0:8080 &
   export ROAMCORE_FLEET_TOKEN_FILE=./fleet/admin.token
   roamcore-fleet target add van-7
-  roamcore-fleet release add out/bare-vp2430/latest/update
+  roamcore-fleet release add out/bare-vp2430/latest.update
   roamcore-fleet deploy 1 --target van-7
   roamcore-fleet actions list --open
 

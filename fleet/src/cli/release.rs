@@ -18,7 +18,7 @@ use crate::wire::{ArtifactInfo, NewModule, NewRelease, ReleaseInfo, Releases};
 pub(crate) enum Release {
     /// Add one from a directory or a .roam file
     #[command(after_help = "Examples:
-  roamcore-fleet release add out/bare-vp2430/latest/update --trust roles.json
+  roamcore-fleet release add out/bare-vp2430/latest.update --trust roles.json
   roamcore-fleet release add bare-1.4.0.roam
 
 The directory or file holds update.json and what it names; sizes and hashes are compared while it is sent. --trust also
