@@ -181,42 +181,9 @@ impl Uplink {
 
     async fn look(&mut self) -> Result<(View, Poll), ClientError> {
         let poll = self.client.poll().await?.poll;
-        let view = self.view(&poll).await?;
+        let view = view(&self.client, &self.offers, &poll).await?;
         self.tell_attributes(poll.wants_attributes()).await;
         Ok((view, poll))
-    }
-
-    async fn view(&self, poll: &Poll) -> Result<View, ClientError> {
-        if let Some(link) = poll.cancellation()? {
-            let cancel = self.client.cancellation(&link).await?;
-            return Ok(View::Cancel(ActionId(
-                cancel.cancel_action.stop_id.to_string(),
-            )));
-        }
-        if let Some(link) = poll.deployment()? {
-            let action = link.action();
-            let document = match self.offers.known(action) {
-                Some(known) => known,
-                None => {
-                    let read = self.client.deployment(&link, HISTORY).await?;
-                    self.offers.put(action, read.clone());
-                    read
-                }
-            };
-            return Ok(View::Deployment(translate::deployment(
-                &document.id,
-                &document.deployment,
-            )));
-        }
-        self.offers.clear();
-        if let Some(link) = poll.confirmation()? {
-            let waiting = self.client.confirmation(&link, HISTORY).await?;
-            return Ok(View::Confirmation(translate::deployment(
-                &waiting.id,
-                &waiting.confirmation,
-            )));
-        }
-        Ok(View::Nothing)
     }
 
     /// Tells what the device is when the server asks, and when it changed. A failure is tried again at the
@@ -237,7 +204,7 @@ impl Uplink {
     async fn send(&mut self, id: MessageId, message: &Message) {
         let result = match translate::call(message, self.image.clock()) {
             Some(call) => {
-                let result = self.carry_out(&call).await;
+                let result = carry_out(&self.client, &call).await;
                 if let Err(error) = &result {
                     log::warning(format!("a message to the server: {}", chain(error)));
                 }
@@ -254,21 +221,55 @@ impl Uplink {
         self.tell(Input::Event(Event::Delivered { id, result }))
             .await;
     }
+}
 
-    async fn carry_out(&self, call: &Call) -> Result<(), ClientError> {
-        let client = &self.client;
-        match call {
-            Call::Report(channel, id, feedback) => client.report(*channel, id, feedback).await,
-            Call::Confirm(id, word) => client.confirm(id, word).await,
-            Call::Installed(installed) => client.put_installed(installed).await.map(drop),
-            Call::AutoConfirm(true) => {
-                let who = ActivateAutoConfirm {
-                    initiator: Some("device".to_owned()),
-                    remark: Some("roamcore auto-confirm on".to_owned()),
-                };
-                client.activate_auto_confirm(&who).await
+/// Reads what a poll links. When something of it cannot be read there is no view at all.
+pub async fn view(client: &Client, offers: &Offers, poll: &Poll) -> Result<View, ClientError> {
+    if let Some(link) = poll.cancellation()? {
+        let cancel = client.cancellation(&link).await?;
+        return Ok(View::Cancel(ActionId(
+            cancel.cancel_action.stop_id.to_string(),
+        )));
+    }
+    if let Some(link) = poll.deployment()? {
+        let action = link.action();
+        let document = match offers.known(action) {
+            Some(known) => known,
+            None => {
+                let read = client.deployment(&link, HISTORY).await?;
+                offers.put(action, read.clone());
+                read
             }
-            Call::AutoConfirm(false) => client.deactivate_auto_confirm().await,
+        };
+        return Ok(View::Deployment(translate::deployment(
+            &document.id,
+            &document.deployment,
+        )));
+    }
+    offers.clear();
+    if let Some(link) = poll.confirmation()? {
+        let waiting = client.confirmation(&link, HISTORY).await?;
+        return Ok(View::Confirmation(translate::deployment(
+            &waiting.id,
+            &waiting.confirmation,
+        )));
+    }
+    Ok(View::Nothing)
+}
+
+/// Makes a call.
+pub async fn carry_out(client: &Client, call: &Call) -> Result<(), ClientError> {
+    match call {
+        Call::Report(channel, id, feedback) => client.report(*channel, id, feedback).await,
+        Call::Confirm(id, word) => client.confirm(id, word).await,
+        Call::Installed(installed) => client.put_installed(installed).await.map(drop),
+        Call::AutoConfirm(true) => {
+            let who = ActivateAutoConfirm {
+                initiator: Some("device".to_owned()),
+                remark: Some("roamcore auto-confirm on".to_owned()),
+            };
+            client.activate_auto_confirm(&who).await
         }
+        Call::AutoConfirm(false) => client.deactivate_auto_confirm().await,
     }
 }
