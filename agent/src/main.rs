@@ -81,11 +81,14 @@ fn run(roots: &Roots, command: &Command) -> Result<()> {
     }
 }
 
-/// As `ExecStopPost=` it also runs after a success, which systemd tells by SERVICE_RESULT (systemd.exec(5)).
+/// As `ExecStopPost=` it also runs after a success, which systemd tells by SERVICE_RESULT (systemd.exec(5)), and when an
+/// orderly reboot stops a service in the middle of its work: that interrupts the trial, and is nothing against it.
 fn trial_failed(roots: &Roots, reason: &str) -> Result<()> {
-    let result = std::env::var("SERVICE_RESULT").unwrap_or_default();
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    let result = variable("SERVICE_RESULT");
     let why = match result.as_str() {
         "success" => return print("no failure"),
+        "signal" if variable("EXIT_STATUS") == "TERM" => return print("stopped, not failed"),
         "" => reason.to_owned(),
         result => format!("{reason}: {result}"),
     };

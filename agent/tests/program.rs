@@ -97,11 +97,12 @@ fn no_trial_is_no_failure() {
 #[test]
 fn a_failed_trial_is_noted_once_and_only_when_it_failed() {
     let machine = Machine::new();
-    let call = |result: Option<&str>| {
+    let call = |result: Option<&str>, status: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_roamcore-agent"));
         command.arg("--root").arg(machine.dir.path());
         command.args(["trial-failed", "roamcore-gate.service"]);
         command.env_remove("SERVICE_RESULT");
+        command.env("EXIT_STATUS", status);
         if let Some(result) = result {
             command.env("SERVICE_RESULT", result);
         }
@@ -109,12 +110,13 @@ fn a_failed_trial_is_noted_once_and_only_when_it_failed() {
         assert!(output.status.success(), "{}", text(&output.stderr));
         text(&output.stdout)
     };
-    assert_eq!(call(None), "not in a trial\n");
+    assert_eq!(call(None, ""), "not in a trial\n");
     fs::create_dir_all(machine.roots.facts().join("state/roamcore")).unwrap();
     let trial = r#"{"entry_path":"\\loader\\entries\\roamcore-b+1.conf","tries_left":1,"tries_done":0,"slot":"root-b"}"#;
     fs::write(machine.roots.facts().join("trial.json"), trial).unwrap();
-    assert_eq!(call(Some("success")), "no failure\n");
-    assert_eq!(call(Some("timeout")), "noted\n");
+    assert_eq!(call(Some("success"), "0"), "no failure\n");
+    assert_eq!(call(Some("signal"), "TERM"), "stopped, not failed\n");
+    assert_eq!(call(Some("timeout"), "TERM"), "noted\n");
     let record = fs::read_to_string(machine.roots.facts().join("state/roamcore/attempts.json"));
     assert!(
         record
