@@ -65,7 +65,7 @@ fn rollback(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
             version: "0.2.1",
             sequence: 11,
             change: changes::failing_gate,
-            why: "roamcore-health",
+            why: "roamcore-firewall",
         },
         Bad {
             what: "the kernel panics",
