@@ -159,6 +159,27 @@ pub fn make_update(release: &Release, out: &Path) -> Result<PathBuf> {
     Ok(update)
 }
 
+/// The same in one file, alone in `out`.
+pub fn make_file(release: &Release, out: &Path) -> Result<PathBuf> {
+    let update = out.join("update");
+    let line = args![
+        "release",
+        release.directory.display(),
+        "--out",
+        update.display(),
+        "--level",
+        3,
+        "--single-file"
+    ];
+    tool::run(&program("roamcore-image")?.display().to_string(), &line)?;
+    std::fs::remove_dir_all(&update).map_err(file("remove", &update))?;
+    let mut left = std::fs::read_dir(out).map_err(file("list", out))?.flatten();
+    left.next().map(|e| e.path()).ok_or_else(|| Error::Missing {
+        what: format!("a release file in {}", out.display()),
+        remedy: "look at what the builder printed".into(),
+    })
+}
+
 fn text(answer: &Value, name: &str) -> Result<String> {
     answer[name]
         .as_str()

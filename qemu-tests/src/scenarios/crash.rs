@@ -6,7 +6,7 @@
 //! chosen by a printed seed, are made into disks and booted: the machine must do what was said.
 //!
 //! ```text
-//! provisioned -> recorded machine: install B, arm, [cut in the trial], trial, commit, power-off
+//! provisioned -> recorded machine: install B, arm, [cut], trial, commit; back to A: [cut] 3 times, again, commit; power-off
 //!      |                 | log
 //!      '---- base -------+--> states --judge--> story of each      N of them --boot--> the same story?
 //! ```
@@ -38,7 +38,7 @@ pub const TEST: Test = Test {
     name: "crash",
     proves: "every state that a power cut in an update can leave boots something valid; `--count N` of them really do",
     group: Group::All,
-    needs: &[Need::Image, Need::Builder],
+    needs: &[Need::Image, Need::Builder, Need::Tool("mkfs.erofs")],
     run,
 };
 
@@ -70,14 +70,14 @@ pub const FIRST: Test = Test {
 };
 
 fn run(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
-    let captured = record::update_by_hand(ctx)?;
+    let captured = record::updates(ctx)?;
     let recording = open(&captured)?;
     let judge = Judge::new(captured.expect.clone());
     let run = Run::new(&recording, &judge, STATES, ctx.crash.seed).context("plan the states")?;
     let report = judged(ctx, &captured, &run)?;
     ensure!(
-        report.fallbacks.len() == 2 && report.good_trial > 0,
-        "the recording holds no trial with a commit: {report}"
+        report.fallbacks.len() == 3 && report.good_trial > 0,
+        "the recording does not hold a commit in B and one in A: {report}"
     );
     ensure!(
         report.states >= FEWEST_STATES,

@@ -1,28 +1,30 @@
 //! Recordings: a machine does something to its disk, and every write is noted.
 //!
-//! Two today: a first boot, and an update by hand, in the order that the update engine keeps, since an image has no engine
-//! yet. Another way to update is another function that gives a [`Captured`].
+//! Two today: a first boot, and updates by the image's own service. Another recording is another function that gives a
+//! [`Captured`].
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use anyhow::{Context as _, ensure};
 use roamcore_crash::judge::{Expect, Fixed, Release as Known, Sha256};
 use roamcore_disk::gpt::Gpt;
 use roamcore_pe::uki;
+use serde_json::Value;
 use sha2::Digest as _;
 
+use crate::args;
 use crate::context::Ctx;
 use crate::disk::esp::Esp;
 use crate::firmware::Firmware;
+use crate::fleet::make_file;
 use crate::guest::Guest;
 use crate::machine::spec::MachineSpec;
 use crate::machine::state::{Frozen, MachineState};
 use crate::release::Release;
-use crate::scenarios::bench::{ENTRY_A, committed, entry};
+use crate::scenarios::bench::{ENTRY_A, View, committed, view};
 use crate::scenarios::common::fork;
+use crate::tool;
 
 /// The release that is installed.
 const VERSION: (&str, u64) = ("0.0.9", 2);
@@ -31,9 +33,9 @@ const FIXED: [&str; 2] = ["/EFI/BOOT/BOOTX64.EFI", "/loader/loader.conf"];
 /// UKI of slot A.
 const UKI_A: &str = "/EFI/roamcore/a/roamcore.efi";
 /// Serial number of the disk that holds what is installed.
-const PAYLOAD: &str = "PAYLOAD";
-/// Where the guest mounts the ESP.
-const ESP: &str = "/run/esp";
+const STICK: &str = "STICK";
+/// Seconds under KVM until everything is written and armed.
+const TRIAL_SECONDS: u64 = 240;
 /// What the kernel says first in every boot: from here on nothing of the boot loader runs.
 const KERNEL: &str = "EFI stub:";
 
@@ -88,47 +90,127 @@ pub fn first_boot(ctx: &Ctx) -> anyhow::Result<Captured> {
     Ok(captured)
 }
 
-/// Install in slot B, arm, cut the first trial short, let the second one commit, power off.
-pub fn update_by_hand(ctx: &Ctx) -> anyhow::Result<Captured> {
+/// The whole life of two updates, done by the image's own service from a stick: install in B, arm, a trial that is cut short,
+/// a trial that commits; then back to A: three trials that are all cut short, so that B stays, and one that commits.
+pub fn updates(ctx: &Ctx) -> anyhow::Result<Captured> {
     let release = ctx.release(VERSION.0, VERSION.1)?;
     let state = fork(ctx)?;
     let (frozen, mut captured) = look(ctx, state, Some(&release))?;
     let running = ctx.fork_state(&frozen)?;
     captured.log = log_in(&running)?;
-    let payload = running.directory().join("payload.raw");
-    let places = pack(&release, &payload)?;
+    let (stick, name) = stick(&release, running.directory())?;
     let spec = MachineSpec {
         write_log: Some(captured.log.clone()),
         extra_args: [
             "-drive".into(),
             format!(
-                "if=none,id=payload,format=raw,readonly=on,file={}",
-                payload.display()
+                "if=none,id=stick,format=raw,readonly=on,file={}",
+                stick.display()
             ),
             "-device".into(),
-            format!("nvme,drive=payload,serial={PAYLOAD}"),
+            format!("nvme,drive=stick,serial={STICK}"),
         ]
         .into(),
         ..MachineSpec::default()
     };
     let mut guest = ctx.boot(&spec, running, "recorded")?;
-    install(&mut guest, &release, &captured.table, &places)?;
-
+    guest.settled()?;
+    let device = guest.ok(&format!(
+        "for c in /sys/class/nvme/*; do grep -q {STICK} $c/serial && echo /dev/$(basename $c)n1; done; true"
+    ))?;
+    ensure!(
+        device.starts_with("/dev/nvme"),
+        "the guest does not see the stick: `{device}`"
+    );
+    guest.ok(&format!(
+        "mkdir -p /run/stick && mount -t erofs {device} /run/stick"
+    ))?;
     let resets = guest.machine()?.resets();
-    guest.machine()?.reset()?;
-    let deadline = guest.within(30);
-    guest.wait_reset(resets, deadline)?;
-    let console = guest.machine()?.console()?;
-    console
-        .wait_for(KERNEL, deadline)
-        .context("the first trial")?;
-    guest.machine()?.reset()?;
-    guest.wait_reset(resets + 1, deadline)?;
+    guest.ok(&format!("roamcore install /run/stick/{name}"))?;
+    begin_trial(&mut guest, resets)?;
+    cut_short(&mut guest, 1).context("the first trial")?;
     guest.wait_up().context("the second trial")?;
     committed(&mut guest, &release, &captured.entry_a, "slot A")?;
+
+    back(&mut guest, 3).context("three trials that are cut short")?;
+    let seen = settled(&mut guest, "root-b")?;
+    ensure!(
+        seen.entries == ["roamcore-b.conf"],
+        "entries after the trials: {:?}",
+        seen.entries
+    );
+    back(&mut guest, 0).context("back to slot A")?;
+    let seen = settled(&mut guest, "root-a")?;
+    ensure!(
+        seen.entries == ["roamcore-a.conf", "roamcore-b.conf"],
+        "entries after the commit: {:?}",
+        seen.entries
+    );
     guest.power_off()?;
-    std::fs::remove_file(&payload).context("remove the payload")?;
+    std::fs::remove_file(&stick).context("remove the stick")?;
     Ok(captured)
+}
+
+/// Boots the other slot on trial; the power is cut in the first `cuts` trials.
+fn back(guest: &mut Guest, cuts: usize) -> anyhow::Result<()> {
+    let resets = guest.machine()?.resets();
+    guest.ok("roamcore rollback")?;
+    begin_trial(guest, resets)?;
+    cut_short(guest, cuts)?;
+    Ok(guest.wait_up()?)
+}
+
+/// Waits for the reset that the update service asks for when everything is written and armed.
+fn begin_trial(guest: &mut Guest, resets: usize) -> anyhow::Result<()> {
+    let deadline = guest.within(TRIAL_SECONDS);
+    guest
+        .wait_reset(resets, deadline)
+        .with_context(|| "no trial began")
+}
+
+/// Presses reset as soon as the kernel speaks: the boot loader has counted by then.
+fn cut_short(guest: &mut Guest, times: usize) -> anyhow::Result<()> {
+    for _ in 0..times {
+        let resets = guest.machine()?.resets();
+        let deadline = guest.within(30);
+        guest.machine()?.console()?.wait_for(KERNEL, deadline)?;
+        guest.machine()?.reset()?;
+        guest.wait_reset(resets, deadline)?;
+    }
+    Ok(())
+}
+
+/// Waits until nothing is on trial and the service has tidied up; it must run `slot`.
+fn settled(guest: &mut Guest, slot: &str) -> anyhow::Result<View> {
+    guest.settled()?;
+    let deadline = guest.within(60);
+    loop {
+        let status = guest.ok("roamcore status --json")?;
+        let seen: Value = serde_json::from_str(&status).with_context(|| status.clone())?;
+        if seen["phase"]["name"] == "idle" {
+            break;
+        }
+        ensure!(deadline.pause(1000), "not idle: {status}");
+    }
+    let seen = view(guest)?;
+    ensure!(
+        seen.slot == slot && !seen.on_trial,
+        "it runs {seen:?}, not {slot}"
+    );
+    Ok(seen)
+}
+
+/// A disk with the release in one file on it; and that file's name.
+fn stick(release: &Release, directory: &Path) -> anyhow::Result<(PathBuf, String)> {
+    let content = tempfile::tempdir_in(directory)?;
+    let file = make_file(release, content.path())?;
+    let name = file.file_name().context("no name")?.to_string_lossy();
+    let stick = directory.join("stick.erofs");
+    tool::run(
+        "mkfs.erofs",
+        &args![stick.display(), content.path().display()],
+    )?;
+    Ok((stick, name.into_owned()))
 }
 
 /// What can be said of a machine before anything is recorded. The log is the caller's to name.
@@ -195,123 +277,4 @@ fn expect(ctx: &Ctx, esp: &Esp, release: Option<&Release>) -> anyhow::Result<Exp
         }))
         .collect(),
     })
-}
-
-/// A stretch of the payload disk.
-struct Place {
-    offset: u64,
-    length: u64,
-}
-
-/// What is installed, one after the other: root, hash tree, UKI.
-struct Places {
-    root: Place,
-    tree: Place,
-    uki: Place,
-}
-
-fn pack(release: &Release, path: &Path) -> anyhow::Result<Places> {
-    // Parts begin at whole mebibytes, so that the guest can copy them past its page cache.
-    const ALIGN: u64 = 1 << 20;
-    let mut to = File::create_new(path).context("make the payload")?;
-    let mut from = File::open(&release.raw).context("open the release")?;
-    let mut end = 0_u64;
-    let mut place = |length: u64| {
-        let offset = end;
-        end = (offset + length).next_multiple_of(ALIGN);
-        Place { offset, length }
-    };
-    let places = Places {
-        root: place(release.root.1),
-        tree: place(release.verity.1),
-        uki: place(release.uki.len() as u64),
-    };
-    for (range, place) in [(release.root, &places.root), (release.verity, &places.tree)] {
-        from.seek(SeekFrom::Start(range.0))?;
-        to.seek(SeekFrom::Start(place.offset))?;
-        let copied = std::io::copy(&mut Read::by_ref(&mut from).take(range.1), &mut to)?;
-        ensure!(
-            copied == range.1,
-            "the release ends after {copied} of {} bytes",
-            range.1
-        );
-    }
-    to.seek(SeekFrom::Start(places.uki.offset))?;
-    to.write_all(&release.uki)?;
-    to.set_len(end)?;
-    Ok(places)
-}
-
-/// The order of an update: data, tree, PARTUUIDs with a flush between the copies, UKI, entry under another name, rename.
-fn install(
-    guest: &mut Guest,
-    release: &Rc<Release>,
-    table: &Gpt,
-    places: &Places,
-) -> anyhow::Result<()> {
-    let payload = guest.ok(&format!(
-        "for c in /sys/class/nvme/*; do grep -q {PAYLOAD} $c/serial && echo /dev/$(basename $c)n1; done; true"
-    ))?;
-    ensure!(
-        payload.starts_with("/dev/nvme"),
-        "the guest does not see the payload: `{payload}`"
-    );
-    let system = guest.ok("echo /dev/$(lsblk -nro PKNAME /dev/disk/by-partlabel/esp)")?;
-    let copy = |place: &Place, to: &str, how: &str| {
-        let Place { offset, length } = place;
-        format!(
-            "dd if={payload} of={to} bs=1M iflag=skip_bytes,count_bytes skip={offset} count={length} {how} status=none"
-        )
-    };
-    for (place, label) in [(&places.root, "root-b"), (&places.tree, "verity-b")] {
-        let to = format!("/dev/disk/by-partlabel/{label}");
-        let deadline = guest.within(60);
-        let line = copy(place, &to, "oflag=direct conv=notrunc,fsync");
-        let output = guest.run_until(&line, deadline)?;
-        ensure!(output.status == 0, "`{line}`: {}", output.text());
-    }
-    let mut table = table.clone();
-    let (root, tree) = release.root_hash.partuuids();
-    for (label, uuid) in [("root-b", root), ("verity-b", tree)] {
-        let part = table.partitions.iter_mut().find(|p| p.name == label);
-        part.with_context(|| format!("no {label}"))?.part_guid = uuid;
-    }
-    let encoded = table.encode()?;
-    let last = encoded.tail_offset / 512;
-    // Sector 0 holds no part of the table.
-    for (name, bytes, sector) in [
-        ("tail", &encoded.tail[..], last),
-        ("head", &encoded.head[512..], 1),
-    ] {
-        guest.write_file(&format!("/run/gpt-{name}"), bytes)?;
-        guest.ok(&format!(
-            "dd if=/run/gpt-{name} of={system} bs=512 seek={sector} conv=notrunc,fsync status=none"
-        ))?;
-    }
-    guest.ok(&format!(
-        "mkdir -p {ESP} && mount -t vfat /dev/disk/by-partlabel/esp {ESP}"
-    ))?;
-    guest.ok(&copy(
-        &places.uki,
-        &format!("{ESP}/EFI/roamcore/b/roamcore.efi"),
-        "conv=fsync",
-    ))?;
-    guest.ok(&sync("EFI/roamcore/b"))?;
-    let name = format!("{ESP}/loader/entries/roamcore-b");
-    guest.write_file(
-        &format!("{name}.new"),
-        entry(release, "roamcore.efi").as_bytes(),
-    )?;
-    let durable = sync("loader/entries");
-    guest.ok(&format!(
-        "{durable} && mv {name}.new {name}+3.conf && {durable}"
-    ))?;
-    guest.ok(&format!("umount {ESP}"))?;
-    Ok(())
-}
-
-/// Makes the ESP durable: everything written, then a flush. `syncfs` on vfat writes and flushes nothing, `fsync` of the
-/// directory alone would make a renamed file durable without its content.
-fn sync(directory: &str) -> String {
-    format!("sync -f {ESP} && sync {ESP}/{directory}")
 }
