@@ -3,6 +3,7 @@
 export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
 host := "x86_64-unknown-linux-gnu"
 appliance := env("APPLIANCE", "bare")
+fuzz_driver := "target/fuzz" / host / "fuzz/fuzz-one"
 image := "out" / appliance + "-vp2430" / "latest"
 
 # List the recipes.
@@ -31,6 +32,20 @@ qemu-test *NAMES: tools agent harness
 bench *ARGS: tools agent
     cargo run --release --locked -p roamcore-bench -- {{ARGS}}
 
+# Fuzz every parser of outside bytes, or one: `fuzz TARGET SECONDS`; `fuzz all 5 --seed N` makes the same choices again.
+fuzz TARGET="all" SECONDS="5" *ARGS="": fuzzer
+    cargo run --quiet --locked -p roamcore-fuzz --bin roamcore-fuzz -- run --driver {{fuzz_driver}} {{TARGET}} {{SECONDS}} {{ARGS}}
+
+# Take what fuzzing found into the committed corpus.
+fuzz-keep: fuzzer
+    cargo run --quiet --locked -p roamcore-fuzz --bin roamcore-fuzz -- keep --driver {{fuzz_driver}}
+
+# The coverage-guided driver. Counters and compares are rustc's own LLVM passes, so that a stable compiler will do; with
+# --target they are kept out of build scripts.
+fuzzer:
+    RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing" \
+      cargo build --profile fuzz --locked --target {{host}} --target-dir target/fuzz -p roamcore-fuzz --features libfuzzer --bin fuzz-one
+
 # Formatting, lints, specifications, and licences where cargo-deny is installed.
 lint: tools
     cargo fmt --all --check
@@ -42,6 +57,7 @@ lint: tools
 # What CI runs, on a fresh clone too.
 ci: tools agent lint
     just test
+    just fuzz
     just image
     target/release/roamcore-image verify {{image}}
     just qemu-test ci
