@@ -28,6 +28,14 @@ qemu-test *NAMES: tools agent harness
     [ -e {{image}}/release.json ] || just appliance={{appliance}} image
     target/release/qemu-tests {{NAMES}} --image {{image}}
 
+# The device API's conformance suite: `embedded`, `hawkbit` or `both`; more words are parts of names of cases.
+conformance SERVER="both" *CASES:
+    cargo test --locked -p roamcore-fleet --test conformance -- --server={{SERVER}} {{CASES}}
+
+# Real hawkBit on the loopback, configured for our releases; ctrl-c ends it. Arguments: port, directory of its state.
+hawkbit *ARGS:
+    fleet/hawkbit/run {{ARGS}}
+
 # Measure against the tools of Debian.
 bench *ARGS: tools agent
     cargo run --release --locked -p roamcore-bench -- {{ARGS}}
