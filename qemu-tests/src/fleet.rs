@@ -1,4 +1,4 @@
-//! The embedded fleet server, run beside the guest's LAN as an operator runs it.
+//! A fleet server beside the guest's LAN, run as an operator runs it: what tests ask of any, and the embedded one.
 //!
 //! Owns the server's process and the operator's verbs. Never touches its state but through `roamcore-fleet`.
 //!
@@ -19,7 +19,7 @@ use crate::release::{Release, program};
 use crate::tool::{self, Daemon, Tty};
 
 /// Where devices call.
-const DEVICES: u16 = 8080;
+pub const DEVICES: u16 = 8080;
 /// Start, migration of an empty database included.
 const START_SECONDS: u64 = 20;
 
@@ -30,6 +30,50 @@ pub enum Hurry {
     Forced,
     /// When it suits its owner.
     Soft,
+}
+
+impl Hurry {
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Forced => "forced",
+            Self::Soft => "soft",
+        }
+    }
+}
+
+/// What a device is told to call.
+pub fn url() -> String {
+    format!("http://{HOST_ADDRESS}:{DEVICES}")
+}
+
+/// The verbs of an operator.
+pub trait Server: std::fmt::Debug {
+    /// Registers a device; gives its token.
+    fn add_target(&self, lan: &Lan, id: &str) -> Result<String>;
+    /// Publishes an update; gives its number.
+    fn add_release(&self, lan: &Lan, update: &Path) -> Result<i64>;
+    /// Deploys to one device; gives the action's number.
+    fn deploy(&self, lan: &Lan, release: i64, target: &str, hurry: Hurry) -> Result<i64>;
+    /// An action: `active`, `status`, `history` with `messages`, newest first.
+    fn action(&self, lan: &Lan, target: &str, action: i64) -> Result<Value>;
+
+    /// Waits until an action is over; gives it.
+    fn wait_over(&self, lan: &Lan, target: &str, action: i64, deadline: Deadline) -> Result<Value> {
+        loop {
+            let found = self.action(lan, target, action)?;
+            if found["active"] == Value::Bool(false) {
+                return Ok(found);
+            }
+            if !deadline.pause(1000) {
+                return Err(Error::Timeout {
+                    what: format!("the end of action {action}"),
+                    seconds: deadline.seconds(),
+                    tail: found.to_string(),
+                });
+            }
+        }
+    }
 }
 
 /// A running server.
@@ -77,11 +121,6 @@ impl Fleet {
         }
     }
 
-    /// What a device is told to call.
-    pub fn url() -> String {
-        format!("http://{HOST_ADDRESS}:{DEVICES}")
-    }
-
     /// An operator's verb; its answer as JSON.
     pub fn ask(&self, lan: &Lan, verb: &[String]) -> Result<Value> {
         let token = self.directory.join("admin.token");
@@ -95,52 +134,36 @@ impl Fleet {
             reason: format!("{e}: {text}"),
         })
     }
+}
 
-    /// Registers a device; gives its token.
-    pub fn add_target(&self, lan: &Lan, id: &str) -> Result<String> {
+impl Server for Fleet {
+    fn add_target(&self, lan: &Lan, id: &str) -> Result<String> {
         let answer = self.ask(lan, &args!["target", "add", id])?;
         text(&answer, "token")
     }
 
-    /// Publishes an update; gives its number.
-    pub fn add_release(&self, lan: &Lan, update: &Path) -> Result<i64> {
+    fn add_release(&self, lan: &Lan, update: &Path) -> Result<i64> {
         number(
             &self.ask(lan, &args!["release", "add", update.display()])?,
             "id",
         )
     }
 
-    /// Deploys to one device; gives the action's number.
-    pub fn deploy(&self, lan: &Lan, release: i64, target: &str, hurry: Hurry) -> Result<i64> {
-        let hurry = match hurry {
-            Hurry::Forced => "forced",
-            Hurry::Soft => "soft",
-        };
-        let verb = args!["deploy", release, "--target", target, "--type", hurry];
+    fn deploy(&self, lan: &Lan, release: i64, target: &str, hurry: Hurry) -> Result<i64> {
+        let verb = args![
+            "deploy",
+            release,
+            "--target",
+            target,
+            "--type",
+            hurry.name()
+        ];
         let answer = self.ask(lan, &verb)?;
         number(&answer["assigned"], target)
     }
 
-    /// An action with its history.
-    pub fn action(&self, lan: &Lan, action: i64) -> Result<Value> {
+    fn action(&self, lan: &Lan, _target: &str, action: i64) -> Result<Value> {
         self.ask(lan, &args!["actions", "show", action])
-    }
-
-    /// Waits until an action is over; gives it.
-    pub fn wait_over(&self, lan: &Lan, action: i64, deadline: Deadline) -> Result<Value> {
-        loop {
-            let found = self.action(lan, action)?;
-            if found["active"] == Value::Bool(false) {
-                return Ok(found);
-            }
-            if !deadline.pause(1000) {
-                return Err(Error::Timeout {
-                    what: format!("the end of action {action}"),
-                    seconds: deadline.seconds(),
-                    tail: found.to_string(),
-                });
-            }
-        }
     }
 }
 

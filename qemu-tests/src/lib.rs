@@ -24,6 +24,7 @@ pub mod error;
 pub mod firmware;
 pub mod fleet;
 pub mod guest;
+pub mod hawkbit;
 pub mod image;
 pub mod machine;
 pub mod net;

@@ -4,6 +4,7 @@
 //! never passed.
 
 use crate::context::Ctx;
+use crate::hawkbit;
 use crate::net::Lan;
 use crate::release;
 use crate::tool;
@@ -32,6 +33,8 @@ pub enum Need {
     Builder,
     /// The embedded fleet server.
     Fleet,
+    /// Real hawkBit.
+    HawkBit,
 }
 
 impl Need {
@@ -53,6 +56,7 @@ impl Need {
                 .then(|| format!("`{program}` is not installed")),
             Self::Lan => Lan::impossible(),
             Self::Builder => release::impossible(),
+            Self::HawkBit => hawkbit::impossible(),
             Self::Fleet => release::program("roamcore-fleet")
                 .err()
                 .map(|e| e.to_string()),

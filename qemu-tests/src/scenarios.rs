@@ -34,6 +34,7 @@ pub const ALL: &[Test] = &[
     update::TEST,
     update::faults::ROLLBACK,
     update::faults::FAULTS,
+    update::HAWKBIT,
     crash::TEST,
     crash::FIRST,
     secure::MORE,

@@ -13,7 +13,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::context::Ctx;
 use crate::registry::{Group, Need, Test};
-use road::{Offer, Road, UPDATE_SECONDS};
+use road::{Kind, Offer, Road, UPDATE_SECONDS};
 
 const NEEDS: &[Need] = &[Need::Image, Need::Builder, Need::Lan, Need::Fleet];
 
@@ -23,11 +23,26 @@ pub const TEST: Test = Test {
     proves: "two deployments are fetched, written, tried and committed, into slot B and back into A; finished is said only then",
     group: Group::Ci,
     needs: NEEDS,
-    run,
+    run: |ctx| run(ctx, Kind::Embedded),
 };
 
-fn run(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
-    let mut road = Road::begin(ctx)?;
+/// The row of the other server.
+pub const HAWKBIT: Test = Test {
+    name: "update-hawkbit",
+    proves: "the same two deployments by real hawkBit",
+    group: Group::All,
+    needs: &[
+        Need::Image,
+        Need::Builder,
+        Need::Lan,
+        Need::Tool("curl"),
+        Need::HawkBit,
+    ],
+    run: |ctx| run(ctx, Kind::HawkBit),
+};
+
+fn run(ctx: &Ctx, kind: Kind) -> anyhow::Result<Vec<String>> {
+    let mut road = Road::begin(ctx, kind)?;
     let mut proofs = Vec::new();
     let wanted = [
         (

@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use super::changes;
-use super::road::{Offer, Road, UPDATE_SECONDS};
+use super::road::{Kind, Offer, Road, UPDATE_SECONDS};
 use crate::context::Ctx;
 use crate::deadline::Deadline;
 use crate::disk::esp::Esp;
@@ -58,7 +58,7 @@ struct Bad {
 }
 
 fn rollback(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
-    let mut road = Road::begin(ctx)?;
+    let mut road = Road::begin(ctx, Kind::Embedded)?;
     let bad = [
         Bad {
             what: "the health gate fails",
@@ -81,7 +81,7 @@ fn rollback(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
 }
 
 fn faults(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
-    let mut road = Road::begin(ctx)?;
+    let mut road = Road::begin(ctx, Kind::Embedded)?;
     let mut proofs = vec![
         refused(
             &mut road,

@@ -7,8 +7,9 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 use crate::context::Ctx;
-use crate::fleet::{Fleet, Hurry, make_update};
+use crate::fleet::{self, Fleet, Hurry, Server, make_update};
 use crate::guest::Guest;
+use crate::hawkbit::HawkBit;
 use crate::machine::spec::MachineSpec;
 use crate::machine::state::MachineState;
 use crate::net::Lan;
@@ -46,19 +47,29 @@ impl Offer {
     }
 }
 
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Ours.
+    Embedded,
+    /// Real hawkBit.
+    HawkBit,
+}
+
 /// A device with a server.
 pub struct Road {
     /// The device.
     pub guest: Guest,
-    fleet: Fleet,
+    kind: Kind,
+    fleet: Box<dyn Server>,
 }
 
 impl Road {
     /// Boots a device that has not been updated yet, and tells it its server.
-    pub fn begin(ctx: &Ctx) -> anyhow::Result<Self> {
+    pub fn begin(ctx: &Ctx, kind: Kind) -> anyhow::Result<Self> {
         let mut guest = ctx.boot(&MachineSpec::default().with_tap(), fork(ctx)?, "update")?;
         guest.settled()?;
-        let fleet = serve(ctx, &mut guest)?;
+        let fleet = serve(ctx, &mut guest, kind)?;
         let token = fleet.add_target(lan(&mut guest)?, DEVICE)?;
         guest.ok(
             "install -d -m 0755 /etc/roamcore && install -m 0600 /dev/null /etc/roamcore/token",
@@ -67,11 +78,11 @@ impl Road {
         let settings = format!(
             "schema = 1\n[server]\nurl = \"{}\"\ncontroller-id = \"{DEVICE}\"\nplaintext = true\npoll-seconds = 5\n\
              auth.target-token.file = \"/etc/roamcore/token\"\n",
-            Fleet::url()
+            fleet::url()
         );
         guest.write_file("/etc/roamcore/agent.toml", settings.as_bytes())?;
         guest.ok("systemctl restart roamcore.service")?;
-        Ok(Self { guest, fleet })
+        Ok(Self { guest, kind, fleet })
     }
 
     /// Publishes a release and deploys it; gives the action's number.
@@ -93,13 +104,13 @@ impl Road {
         self.guest.wait_reset(resets, deadline).with_context(|| {
             let told = lan(&mut self.guest)
                 .ok()
-                .and_then(|lan| self.fleet.action(lan, action).ok());
+                .and_then(|lan| self.fleet.action(lan, DEVICE, action).ok());
             format!(
                 "no trial began; the server knows: {}",
                 told.unwrap_or_default()
             )
         })?;
-        let told = self.fleet.action(lan(&mut self.guest)?, action)?;
+        let told = self.fleet.action(lan(&mut self.guest)?, DEVICE, action)?;
         ensure!(
             told["active"] == Value::Bool(true),
             "over before the trial: {told}"
@@ -129,7 +140,7 @@ impl Road {
         let deadline = self.guest.within(seconds);
         Ok(self
             .fleet
-            .wait_over(lan(&mut self.guest)?, action, deadline)?)
+            .wait_over(lan(&mut self.guest)?, DEVICE, action, deadline)?)
     }
 
     /// Cuts the power, lets somebody at the disk, and switches on again. The server goes on with what it knew.
@@ -139,13 +150,13 @@ impl Road {
         label: &str,
         edit: impl FnOnce(&mut MachineState) -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
-        let Self { guest, fleet } = self;
+        let Self { guest, kind, fleet } = self;
         drop(fleet);
         let mut state = guest.cut_power()?;
         edit(&mut state)?;
         let mut guest = ctx.start(&MachineSpec::default().with_tap(), state, label)?;
-        let fleet = serve(ctx, &mut guest)?;
-        Ok(Self { guest, fleet })
+        let fleet = serve(ctx, &mut guest, kind)?;
+        Ok(Self { guest, kind, fleet })
     }
 
     /// Healthy, and what it runs.
@@ -156,13 +167,14 @@ impl Road {
     }
 }
 
-fn serve(ctx: &Ctx, guest: &mut Guest) -> anyhow::Result<Fleet> {
-    let directory = ctx.logs_directory();
-    Ok(Fleet::start(
-        lan(guest)?,
-        &directory.join("fleet"),
-        &directory.join("fleet.log"),
-    )?)
+fn serve(ctx: &Ctx, guest: &mut Guest, kind: Kind) -> anyhow::Result<Box<dyn Server>> {
+    let lan = lan(guest)?;
+    let logs = ctx.logs_directory();
+    let (directory, log) = (logs.join("fleet"), logs.join("fleet.log"));
+    Ok(match kind {
+        Kind::Embedded => Box::new(Fleet::start(lan, &directory, &log)?),
+        Kind::HawkBit => Box::new(HawkBit::start(lan, &directory, &log)?),
+    })
 }
 
 fn lan(guest: &mut Guest) -> anyhow::Result<&Lan> {
