@@ -154,13 +154,13 @@ impl Ctx {
 
     /// A new machine with the image on a disk of `size` bytes and fresh firmware variables.
     pub fn new_machine(&self, size: u64) -> Result<MachineState> {
-        let raw = base::unpacked(&self.image()?.disk, &self.cache)?;
+        let raw = base::unpacked(&self.image()?.disk, &self.cache, self.work.path())?;
         self.bare_machine()?.with_disk(&raw, size)
     }
 
     /// Size of the unpacked image in bytes.
     pub fn image_size(&self) -> Result<u64> {
-        let raw = base::unpacked(&self.image()?.disk, &self.cache)?;
+        let raw = base::unpacked(&self.image()?.disk, &self.cache, self.work.path())?;
         Ok(std::fs::metadata(&raw)
             .map_err(file("look at", &raw))?
             .len())
@@ -188,7 +188,6 @@ impl Ctx {
             (version, sequence),
             change,
             &out,
-            &self.cache,
         )?);
         self.releases
             .borrow_mut()

@@ -37,7 +37,10 @@ pub struct RunArgs {
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let image = Image::open(&args.image).context("open the image")?;
     let cache = std::path::absolute(args.cache.clone().unwrap_or_else(base::cache_directory))?;
-    let raw = base::unpacked(&image.disk, &cache).context("unpack the image")?;
+    let runs = cache.join("run");
+    std::fs::create_dir_all(&runs).with_context(|| format!("create {}", runs.display()))?;
+    // By a name of its own: the disk of a later run still stands on it.
+    let raw = base::unpacked(&image.disk, &cache, &runs).context("unpack the image")?;
     let name = raw
         .file_stem()
         .and_then(|stem| stem.to_str())
@@ -45,7 +48,6 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let size = args
         .disk
         .map_or_else(|| image.smallest_disk(), |gb| gb * 1_000_000_000);
-    let runs = cache.join("run");
     let machine = format!("{name:.16}-{size}");
     let parent = runs.join(&machine);
     if args.fresh && parent.exists() {

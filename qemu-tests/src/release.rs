@@ -59,7 +59,6 @@ impl Release {
         (version, sequence): (&str, u64),
         change: Option<Change>,
         out: &Path,
-        cache: &Path,
     ) -> Result<Self> {
         let copy = tempfile::tempdir_in(out).map_err(file("make a directory in", out))?;
         let checkout = match change {
@@ -95,11 +94,12 @@ impl Release {
         ];
         tool::run(&builder()?.display().to_string(), &line)?;
         let directory = outcome(out, appliance, version)?;
-        Self::read(&Image::open(&directory)?, version, sequence, cache)
+        Self::read(&Image::open(&directory)?, version, sequence)
     }
 
-    fn read(image: &Image, version: &str, sequence: u64, cache: &Path) -> Result<Self> {
-        let raw = base::unpacked(&image.disk, cache)?;
+    fn read(image: &Image, version: &str, sequence: u64) -> Result<Self> {
+        let raw = image.directory.join("disk.img.raw");
+        base::unpack_to(&image.disk, &raw)?;
         let mut disk = File::open(&raw).map_err(file("open", &raw))?;
         let size = disk.metadata().map_err(file("look at", &raw))?.len();
         let bad = |what: &str, why: String| Error::Format {

@@ -1,7 +1,8 @@
 //! Unpacks `disk.img.zst` once and keeps it by its SHA-256.
 //!
 //! Owns the cache directory. Invariant: a file there with its final name is complete; it was written under a temporary name
-//! and renamed. Zero blocks become holes, so an unpacked image costs what it holds. The newest [`KEPT`] are kept.
+//! and renamed. Zero blocks become holes, so an unpacked image costs what it holds. The newest [`KEPT`] are kept; a run works
+//! with names of its own for them, so that another run that makes room takes nothing away from it.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
@@ -27,20 +28,38 @@ pub fn cache_directory() -> PathBuf {
         .join("roamcore/qemu-tests")
 }
 
-/// The unpacked form of `packed` in `cache`.
-pub fn unpacked(packed: &Path, cache: &Path) -> Result<PathBuf> {
-    std::fs::create_dir_all(cache).map_err(file("create", cache))?;
-    let raw = cache.join(format!("{}.raw", digest(packed)?));
-    if !raw.exists() {
-        let temp =
-            tempfile::NamedTempFile::new_in(cache).map_err(file("create a file in", cache))?;
-        unpack(packed, temp.as_file())?;
-        temp.persist(&raw)
-            .map_err(|e| file("rename to", &raw)(e.error))?;
-        prune(cache, &raw)?;
+/// The unpacked form of `packed`, by a name in `own`; taken from `cache`, which is on the same file system.
+pub fn unpacked(packed: &Path, cache: &Path, own: &Path) -> Result<PathBuf> {
+    let name = format!("{}.raw", digest(packed)?);
+    let (kept, link) = (cache.join(&name), own.join(&name));
+    // Twice, because another run may make room just now.
+    for last in [false, true] {
+        if !link.exists() {
+            if !kept.exists() {
+                unpack_to(packed, &kept)?;
+                prune(cache, &kept)?;
+            }
+            match std::fs::hard_link(&kept, &link) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound && !last => continue,
+                linked => linked.map_err(file("link", &kept))?,
+            }
+        }
+        break;
     }
     // Absolute, because qcow2 resolves its backing file from its own directory.
-    std::fs::canonicalize(&raw).map_err(file("resolve", &raw))
+    std::fs::canonicalize(&link).map_err(file("resolve", &link))
+}
+
+/// Unpacks `packed` to `raw`, which appears when it is complete.
+pub fn unpack_to(packed: &Path, raw: &Path) -> Result<()> {
+    let directory = raw.parent().unwrap_or(raw);
+    std::fs::create_dir_all(directory).map_err(file("create", directory))?;
+    let temp =
+        tempfile::NamedTempFile::new_in(directory).map_err(file("create a file in", directory))?;
+    unpack(packed, temp.as_file())?;
+    temp.persist(raw)
+        .map_err(|e| file("rename to", raw)(e.error))?;
+    Ok(())
 }
 
 fn digest(path: &Path) -> Result<String> {
@@ -128,7 +147,7 @@ mod tests {
         let packed = dir.path().join("disk.img.zst");
         std::fs::write(&packed, zstd::encode_all(image.as_slice(), 3).unwrap()).unwrap();
         let cache = dir.path().join("cache");
-        let raw = unpacked(&packed, &cache).unwrap();
+        let raw = unpacked(&packed, &cache, dir.path()).unwrap();
         assert!(std::fs::read(&raw).unwrap() == image);
         let before = std::fs::metadata(&raw).unwrap();
         assert!(
@@ -136,8 +155,12 @@ mod tests {
             "{} blocks",
             before.blocks()
         );
-        assert_eq!(unpacked(&packed, &cache).unwrap(), raw);
+        assert_eq!(unpacked(&packed, &cache, dir.path()).unwrap(), raw);
         assert_eq!(std::fs::metadata(&raw).unwrap().ino(), before.ino());
+        // Somebody else makes room: ours stays.
+        std::fs::remove_dir_all(&cache).unwrap();
+        assert_eq!(unpacked(&packed, &cache, dir.path()).unwrap(), raw);
+        assert!(std::fs::read(&raw).unwrap() == image);
     }
 
     #[test]
@@ -146,7 +169,7 @@ mod tests {
         let packed = dir.path().join("disk.img.zst");
         let whole = zstd::encode_all(vec![9u8; 1 << 20].as_slice(), 3).unwrap();
         std::fs::write(&packed, &whole[..whole.len() - 4]).unwrap();
-        assert!(unpacked(&packed, dir.path()).is_err());
+        assert!(unpacked(&packed, dir.path(), dir.path()).is_err());
         let left = std::fs::read_dir(dir.path()).unwrap().count();
         assert_eq!(left, 1);
     }
