@@ -5,14 +5,17 @@
 //! Invariant: every ratio compares two runs of one process on one machine, taken in turns.
 //!
 //! ```text
-//! machine --> build (cold, warm, changed) --> verity tree --> mkosi --> aims --> [JSON]
+//! machine --> build (cold, warm, changed) --> verity tree --> mkosi --> delta --> install --> aims --> [JSON]
 //!             '------- one temporary checkout and cache: Workshop -------'
 //! ```
 
 mod build;
 mod built;
+mod delta;
+mod install;
 mod machine;
 mod mkosi;
+mod peer;
 mod proxy;
 mod report;
 mod stats;
@@ -69,6 +72,10 @@ enum Part {
     Verity,
     /// The whole build against mkosi.
     Mkosi,
+    /// Bytes to download for an update, against RAUC, casync, zstd and xdelta3.
+    Delta,
+    /// Time and memory of a full install, against RAUC and a raw write.
+    Install,
 }
 
 /// What the benchmark starts itself for.
@@ -81,6 +88,9 @@ enum Inner {
         tree: PathBuf,
         threads: usize,
     },
+    /// Install a packed root into a disk of its own: memory is counted by process.
+    #[command(hide = true)]
+    InstallRoot { directory: PathBuf },
 }
 
 fn main() -> ExitCode {
@@ -91,6 +101,7 @@ fn main() -> ExitCode {
             tree,
             threads,
         }) => tree::build(data, tree, *threads),
+        Some(Inner::InstallRoot { directory }) => install::ours::install(directory),
         None => run(&args),
     };
     match done {
@@ -129,6 +140,16 @@ fn run(args: &Args) -> Result<()> {
         let figures = mkosi::measure(&mut workshop, args.quick).context("measuring mkosi")?;
         println!("{figures}");
         report.mkosi = Some(figures);
+    }
+    if wanted(Part::Delta) {
+        let figures = delta::measure(&mut workshop, args.quick).context("measuring downloads")?;
+        println!("{figures}");
+        report.delta = Some(figures);
+    }
+    if wanted(Part::Install) {
+        let figures = install::measure(&mut workshop, args.quick).context("measuring installs")?;
+        println!("{figures}");
+        report.install = Some(figures);
     }
     report.finish()?;
     println!("{report}");

@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::machine::{self, Machine};
-use crate::{build, mkosi, verity};
+use crate::{build, delta, install, mkosi, verity};
 
 /// Seconds for a rebuild after an overlay's file changed.
 const REBUILD_AIM: f64 = 25.0;
@@ -29,15 +29,44 @@ pub struct Report {
     /// mkosi.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mkosi: Option<mkosi::Figures>,
+    /// Downloads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delta: Option<delta::Figures>,
+    /// Installs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub install: Option<install::Figures>,
     aims: Vec<Aim>,
 }
 
+/// One aim, judged.
 #[derive(Debug, Serialize)]
-struct Aim {
+pub struct Aim {
     what: String,
     aim: String,
     measured: String,
     met: bool,
+}
+
+impl Aim {
+    /// At most `limit`.
+    pub fn at_most(what: String, measured: f64, limit: f64) -> Aim {
+        Aim {
+            what,
+            aim: format!("at most {limit}"),
+            measured: format!("{measured:.3}"),
+            met: measured <= limit,
+        }
+    }
+
+    /// At least `limit`.
+    pub fn at_least(what: String, measured: f64, limit: f64) -> Aim {
+        Aim {
+            what,
+            aim: format!("at least {limit}"),
+            measured: format!("{measured:.3}"),
+            met: measured >= limit,
+        }
+    }
 }
 
 impl Report {
@@ -51,6 +80,8 @@ impl Report {
             build: None,
             verity: None,
             mkosi: None,
+            delta: None,
+            install: None,
             aims: Vec::new(),
         }
     }
@@ -96,6 +127,8 @@ impl Report {
                 });
             }
         }
+        aims.extend(self.delta.iter().flat_map(delta::Figures::aims));
+        aims.extend(self.install.iter().flat_map(install::Figures::aims));
         self.aims = aims;
         Ok(())
     }

@@ -201,6 +201,46 @@ impl Workshop {
         Ok(Some((fetched, present)))
     }
 
+    /// A root of the packages of the committed lock and `extra` ones, as they stand in `suites`; kept as `to`. Roots of
+    /// one workshop are made by the same tools.
+    pub fn root_of(
+        &mut self,
+        suites: &[&str],
+        extra: &[&str],
+        to: &str,
+    ) -> Result<(PathBuf, Lock)> {
+        self.ready()?;
+        let checkout = self.ready()?.temp.path().join("checkout");
+        let name: Name = APPLIANCE.parse().context("the appliance's name")?;
+        let asked = Sources::load(&checkout, &name, Channel::Development)?.request()?;
+        let mut request = asked.clone();
+        request.suites = suites.iter().map(|s| (*s).to_owned()).collect();
+        request.image.extend(extra.iter().map(|s| (*s).to_owned()));
+        let mut lock = if request == asked {
+            self.ready()?.lock.clone()
+        } else {
+            lock::resolve(&request, &self.mirrors()?, &Events::new(false))?
+        };
+        // The builder takes a lock only for the request it answers: this one is to pass for it.
+        lock.inputs = asked.inputs();
+        lock.tools = self.ready()?.lock.tools.clone();
+        let filled = self.ensure(&lock, &Events::new(false))?;
+        filled.context("a version vanished while it was being resolved")?;
+        let pool = self.cache.root().join("pool");
+        let ready = self.ready()?;
+        ready.empty_cache(&pool)?;
+        lock.write(&checkout.join(format!("appliances/{APPLIANCE}.lock")))?;
+        let built = ready.build();
+        ready
+            .lock
+            .write(&checkout.join(format!("appliances/{APPLIANCE}.lock")))?;
+        built?;
+        let root = newest_root(&ready.cache_dir())?.context("a build left no root filesystem")?;
+        let kept = ready.temp.path().join(to);
+        fs::copy(&root, &kept).context("keeping a root filesystem")?;
+        Ok((kept, lock))
+    }
+
     /// The root filesystem of the newest build, built now when there is none.
     pub fn root_image(&mut self) -> Result<PathBuf> {
         let caches = [
@@ -219,6 +259,13 @@ impl Workshop {
 }
 
 impl Ready {
+    /// A directory that vanishes with the workshop.
+    pub fn directory(&self, name: &str) -> Result<PathBuf> {
+        let path = self.temp.path().join(name);
+        fs::create_dir_all(&path).with_context(|| format!("creating {}", path.display()))?;
+        Ok(path)
+    }
+
     fn cache_dir(&self) -> PathBuf {
         self.temp.path().join("cache")
     }
