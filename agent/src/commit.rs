@@ -5,7 +5,7 @@
 //! counted and the uncounted name holds the entry.
 //!
 //! ```text
-//!   roamcore-b+2-1.conf  --renameat-->  roamcore-b.conf      then fsync, syncfs, compare, unmount, note
+//!   roamcore-b+2-1.conf  --renameat-->  roamcore-b.conf      then syncfs, fsync, compare, unmount, note
 //! ```
 //! Both names are there when a rename was cut in two. They may then share their clusters, and removing either would
 //! free those of the other; so the committed name first gets a file of its own.
@@ -33,8 +33,8 @@ use crate::trial::{Trial, TrialError};
 
 /// An entry has a few hundred bytes.
 const ENTRY_LIMIT: u64 = 256 * 1024;
-/// Two slots have two entries; more than this is not our ESP.
-const MOST_ENTRIES: usize = 256;
+/// Two slots have two entries, and in a trial what fills the gaps; more than this is not our ESP.
+const MOST_ENTRIES: usize = 4096;
 
 /// A short record.
 const RECORD_LIMIT: u64 = 16 * 1024;
@@ -226,8 +226,7 @@ pub fn commit_entry(directory: &Path, entry: &CountedEntry) -> Result<(), Commit
             return Err(CommitError::TargetDiffers { present, counted });
         }
     }
-    fsync(&handle).at("sync", directory)?;
-    syncfs(&handle).at("sync the file system of", directory)?;
+    durable(&handle, directory)?;
     let after = snapshot(directory)?;
     let changed: Vec<String> = expected
         .keys()
@@ -266,8 +265,14 @@ fn replace_by_own(
     drop(file);
     syncfs(handle).at("sync the file system of", directory)?;
     renameat(handle, spare, handle, name).at("rename to", &directory.join(name))?;
-    fsync(handle).at("sync", directory)?;
-    Ok(syncfs(handle).at("sync the file system of", directory)?)
+    durable(handle, directory)
+}
+
+/// vfat gives a renamed file its content only when the file is written back, which syncing the directory does not do: it
+/// alone would make the name durable and leave it empty. But only it empties the disk's own cache.
+fn durable(handle: &OwnedFd, directory: &Path) -> Result<(), CommitError> {
+    syncfs(handle).at("sync the file system of", directory)?;
+    Ok(fsync(handle).at("sync", directory)?)
 }
 
 /// The counted file: the one that was booted, else the only one that becomes the same entry.

@@ -5,16 +5,17 @@
 //!
 //! ```text
 //!   EFI/roamcore/b/roamcore.tmp  written, synced --rename--> roamcore.efi  --sync, read back
-//!   loader/entries/roamcore-b.tmp  written, synced | other names of the entry removed | --rename--> roamcore-b+3.conf
+//!   loader/entries   names of the entry removed | gaps filled | roamcore-b.tmp written --rename--> roamcore-b+3.conf
 //! ```
-//! Renames stay within one directory, and that of the entries within one sector (two entries of three slots of 32 bytes
-//! each, the spare one, `.` and `..`), so that a rename is one write. FAT promises no such thing for larger ones: when a
-//! cut leaves both names or neither, [`IdleSlot::repair`] knows.
+//! with a sync at each `|` and at the end. Renames stay within one directory, and those of the entry within one sector
+//! ([`crate::placement`]), so that each is one write. Where a cut leaves both names all the same, as of the UKI or on a
+//! disk that writes less than a sector, [`IdleSlot::repair`] knows.
 
 use std::io::Read;
 
 use roamcore_agent::commit::spare_name;
 use roamcore_agent::entry::{DIRECTORY, EntryName};
+use roamcore_agent::log;
 use roamcore_agent::mounts::Access;
 use roamcore_agent::slot::Slot;
 use roamcore_disk::verity::RootHash;
@@ -25,6 +26,7 @@ use crate::error::SlotError;
 use crate::esp::EspTree;
 use crate::facts::{ENTRY_LIMIT, Entries};
 use crate::idle::IdleSlot;
+use crate::placement;
 use crate::uki::Checked;
 
 /// Tries of a trial.
@@ -73,6 +75,35 @@ pub(crate) fn names_of(esp: &dyn EspTree, slot: Slot) -> Result<Vec<String>, Slo
         .map(|item| item.name)
         .filter(of_slot)
         .collect())
+}
+
+/// Leaves no room among the entries but in a new sector.
+fn fill_gaps(esp: &dyn EspTree) -> Result<(), SlotError> {
+    let missing = || -> Result<Option<Vec<String>>, SlotError> {
+        let bytes = esp.raw_directory(DIRECTORY)?;
+        Ok(bytes.map(|bytes| placement::fillers(&bytes)))
+    };
+    let Some(names) = missing()? else {
+        return Ok(());
+    };
+    for name in names {
+        esp.create(&format!("{DIRECTORY}/{name}"), &mut std::io::empty())?;
+    }
+    // Durable before the names behind them: a directory ends at the first place that was never written.
+    esp.sync(DIRECTORY)?;
+    if let Some(left) = missing()?.filter(|left| !left.is_empty()) {
+        log::warning(format!(
+            "{DIRECTORY} still has {} gaps: a power cut while a try is counted may leave two names",
+            left.len()
+        ));
+    }
+    Ok(())
+}
+
+/// Names of the files that only fill gaps.
+pub(crate) fn fillers(esp: &dyn EspTree) -> Result<Vec<String>, SlotError> {
+    let names = esp.list(DIRECTORY)?.into_iter().map(|item| item.name);
+    Ok(names.filter(|name| placement::is_filler(name)).collect())
 }
 
 impl IdleSlot<'_> {
@@ -236,7 +267,7 @@ impl IdleSlot<'_> {
         let spare = spare_name(self.slot.entry_file());
         let mut found = OtherEntries::new();
         for item in esp.list(DIRECTORY)? {
-            if own.contains(&item.name) || item.name == spare {
+            if own.contains(&item.name) || item.name == spare || placement::is_filler(&item.name) {
                 continue;
             }
             let bytes = match item.is_file {
@@ -259,6 +290,7 @@ impl IdleSlot<'_> {
         let spare = spare_name(self.slot.entry_file());
         // Also removes a spare one. While there is no name, the running slot boots.
         self.remove_entries(esp)?;
+        fill_gaps(esp)?;
         esp.create(&format!("{DIRECTORY}/{spare}"), &mut &*text)?;
         esp.sync(DIRECTORY)?;
         esp.rename(DIRECTORY, &spare, file)?;

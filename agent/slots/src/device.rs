@@ -211,7 +211,8 @@ impl Media for Device {
     fn esp(&self, access: Access) -> Result<Box<dyn EspTree>, SlotError> {
         let (node, _) = self.node("esp")?;
         let esp = Esp::mount(&self.roots, &node, access)?;
-        Ok(Box::new(EspDirectory::of_mount(esp)?))
+        let device = FileBlock::open(&node, OFlags::RDONLY)?;
+        Ok(Box::new(EspDirectory::of_mount(esp, device)?))
     }
 
     fn circumstances(&self) -> Result<Circumstances, SlotError> {

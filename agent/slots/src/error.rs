@@ -147,7 +147,7 @@ pub enum SlotError {
     Entries(Vec<String>),
     #[error("refused to write {path} on the ESP: it is not of {idle}")]
     Fence { path: String, idle: Slot },
-    #[error("{0} has more than 256 files")]
+    #[error("{0} has more than 4096 files")]
     TooManyFiles(String),
 }
 

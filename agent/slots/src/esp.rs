@@ -66,11 +66,18 @@ pub trait EspTree {
     /// # Errors
     /// The system's, or something else has the name.
     fn ensure_directory(&self, path: &str) -> Result<(), SlotError>;
-    /// Makes every change in a directory durable: the directory, then the whole file system.
+    /// Makes every change durable: the whole file system, then a directory, which also empties the disk's own cache.
     ///
     /// # Errors
     /// The system's.
     fn sync(&self, directory: &str) -> Result<(), SlotError>;
+    /// The bytes of a directory, where the driver put its names; none when this is no FAT32 volume of its own.
+    ///
+    /// # Errors
+    /// The device's.
+    fn raw_directory(&self, _directory: &str) -> Result<Option<Vec<u8>>, SlotError> {
+        Ok(None)
+    }
     /// Unmounts, and says whether that worked.
     ///
     /// # Errors

@@ -22,9 +22,10 @@ use crate::block::FileBlock;
 use crate::error::SlotError;
 use crate::esp::{EspTree, Item};
 use crate::media::Block;
+use crate::placement;
 
-/// Two slots have two entries and two UKIs; more than this is not our ESP.
-const MOST_FILES: usize = 256;
+/// Two slots have two entries and two UKIs, and fillers of twenty places each; more than this is not our ESP.
+const MOST_FILES: usize = 4096;
 /// Step of hashing a file.
 const STEP: usize = 256 * 1024;
 
@@ -33,6 +34,8 @@ const STEP: usize = 256 * 1024;
 pub struct EspDirectory {
     root: OwnedFd,
     path: PathBuf,
+    // To see where the driver puts names: the kernel shows what it has not written yet as well.
+    device: Option<FileBlock>,
     // Last: unmounted after the directory is closed.
     mounted: Option<Esp>,
 }
@@ -47,17 +50,19 @@ impl EspDirectory {
         Ok(Self {
             root: open(path, flags, Mode::empty()).at("open", path)?,
             path: path.to_owned(),
+            device: None,
             mounted: None,
         })
     }
 
-    /// A mounted ESP.
+    /// A mounted ESP and the partition it is on.
     ///
     /// # Errors
     /// It cannot be opened.
-    pub fn of_mount(esp: Esp) -> Result<Self, SlotError> {
+    pub fn of_mount(esp: Esp, device: FileBlock) -> Result<Self, SlotError> {
         let mut directory = Self::open(esp.path())?;
         directory.mounted = Some(esp);
+        directory.device = Some(device);
         Ok(directory)
     }
 
@@ -230,21 +235,31 @@ impl EspTree for EspDirectory {
 
     fn sync(&self, directory: &str) -> Result<(), SlotError> {
         let path = self.at(directory);
+        // vfat gives a renamed file its content only when the file is written back, which syncing the directory does
+        // not do: it alone would make the name durable and leave it empty. But only it empties the disk's cache.
+        syncfs(&self.root).at("sync the file system of", &path)?;
         match self.directory(directory) {
-            Ok(fd) => fsync(&fd).at("sync", &path)?,
-            Err(Errno::NOENT) => {}
+            Ok(fd) => Ok(fsync(&fd).at("sync", &path)?),
+            Err(Errno::NOENT) => Ok(fsync(&self.root).at("sync", &self.path)?),
             Err(error) => Err(error).at("open", &path)?,
         }
-        Ok(syncfs(&self.root).at("sync the file system of", &path)?)
+    }
+
+    fn raw_directory(&self, directory: &str) -> Result<Option<Vec<u8>>, SlotError> {
+        let Some(device) = &self.device else {
+            return Ok(None);
+        };
+        Ok(placement::read(device, directory).at("read", device.path())?)
     }
 
     fn close(self: Box<Self>) -> Result<(), SlotError> {
         let Self {
             root,
             path: _,
+            device,
             mounted,
         } = *self;
-        drop(root);
+        drop((root, device));
         match mounted {
             Some(esp) => Ok(esp.unmount()?),
             None => Ok(()),

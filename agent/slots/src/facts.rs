@@ -16,6 +16,7 @@ use crate::error::SlotError;
 use crate::esp::{EspTree, Item};
 use crate::loader::{self, Candidate};
 use crate::media::{Circumstances, Media, Part};
+use crate::placement;
 use crate::table;
 
 /// An entry has a few hundred bytes.
@@ -234,7 +235,7 @@ pub(crate) struct Entries {
     pub(crate) bootable: Vec<Candidate>,
     /// Those the boot loader passes over because their program is not there.
     pub(crate) dead: Vec<Candidate>,
-    /// The rest.
+    /// The rest, without what fills gaps.
     pub(crate) strays: Vec<String>,
 }
 
@@ -242,6 +243,9 @@ impl Entries {
     pub(crate) fn read(esp: &dyn EspTree) -> Result<Self, SlotError> {
         let (mut bootable, mut dead, mut strays) = (Vec::new(), Vec::new(), Vec::new());
         for Item { name, is_file } in esp.list(DIRECTORY)? {
+            if placement::is_filler(&name) {
+                continue;
+            }
             let parsed = EntryName::parse(&name).ok().filter(|_| is_file);
             let Some(parsed) = parsed else {
                 strays.push(name);

@@ -14,6 +14,7 @@ use roamcore_agent::slot::Slot;
 use crate::error::SlotError;
 use crate::esp::{EspTree, Item};
 use crate::media::Block;
+use crate::placement;
 
 /// MBR, primary header and 128 entries; the backup has one sector less.
 const HEAD: u64 = 34 * 512;
@@ -85,7 +86,7 @@ impl EspFence {
     }
 }
 
-/// Whether a path on the ESP belongs to a slot.
+/// Whether a path on the ESP belongs to a slot. Fillers among the entries are whose turn it is.
 fn is_of(slot: Slot, path: &str) -> bool {
     let Some((directory, name)) = path.rsplit_once('/') else {
         return false;
@@ -95,6 +96,7 @@ fn is_of(slot: Slot, path: &str) -> bool {
     }
     directory == DIRECTORY
         && (name == spare_name(slot.entry_file())
+            || placement::is_filler(name)
             || EntryName::parse(name).is_ok_and(|entry| entry.slot() == Some(slot)))
 }
 
@@ -149,6 +151,10 @@ impl EspTree for EspFence {
         self.inner.sync(directory)
     }
 
+    fn raw_directory(&self, directory: &str) -> Result<Option<Vec<u8>>, SlotError> {
+        self.inner.raw_directory(directory)
+    }
+
     fn close(self: Box<Self>) -> Result<(), SlotError> {
         self.inner.close()
     }
@@ -173,6 +179,8 @@ mod tests {
             ("EFI/BOOT/BOOTX64.EFI", None),
             ("loader/loader.conf", None),
             ("loader/entries/roamcore-c.conf", None),
+            ("loader/entries/GAP00001", Some(Slot::A)),
+            ("loader/entries/gap-0.conf", None),
             ("loader/entries/roamcore.tmp", None),
             ("roamcore-b.conf", None),
             ("", None),

@@ -13,7 +13,7 @@ use roamcore_agent::mounts::Access;
 use roamcore_agent::slot::Slot;
 use roamcore_disk::verity::RootHash;
 
-use crate::arm::{UKI_SPARE, names_of};
+use crate::arm::{UKI_SPARE, fillers, names_of};
 use crate::content::Content;
 use crate::error::{SlotError, at};
 use crate::esp::EspTree;
@@ -77,7 +77,7 @@ impl<'a> IdleSlot<'a> {
         table::set(disk.as_ref(), self.slot, table::empty_marks(self.slot))
     }
 
-    /// Removes every name of the slot's entry, durably.
+    /// Removes every name of the slot's entry, and what filled the gaps between them, durably.
     pub(crate) fn remove_entries(&self, esp: &dyn EspTree) -> Result<(), SlotError> {
         for name in names_of(esp, self.slot)? {
             esp.remove(&format!("{DIRECTORY}/{name}"))?;
@@ -86,6 +86,9 @@ impl<'a> IdleSlot<'a> {
             "{DIRECTORY}/{}",
             spare_name(self.slot.entry_file())
         ))?;
+        for name in fillers(esp)? {
+            esp.remove(&format!("{DIRECTORY}/{name}"))?;
+        }
         esp.sync(DIRECTORY)?;
         match names_of(esp, self.slot)? {
             left if left.is_empty() => Ok(()),

@@ -16,7 +16,7 @@
 //!            publish_partuuids table not in use | flush | table in use               "
 //!            write_uki         spare name | sync | rename | read back                "
 //!            carry_etc         new upper layer | swap                                "
-//!            arm               spare name | sync | rename to NAME+3.conf      running slot, or a trial
+//!            arm               gaps | spare name | rename to NAME+3.conf      running slot, or a trial
 //! ```
 //! Each step is idempotent and durable when it returns, and begins by looking at what the step before left on the disk.
 
@@ -37,6 +37,7 @@ mod image_files;
 mod loader;
 mod media;
 mod pass;
+mod placement;
 mod repair;
 mod seal;
 mod slots;
@@ -58,6 +59,7 @@ pub use idle::{IdleSlot, Target};
 pub use image_files::ImageFiles;
 pub use loader::{Candidate, compare_versions, order};
 pub use media::{Block, Circumstances, EtcTrees, Media, Part};
+pub use placement::read as read_directory;
 pub use repair::Repair;
 pub use roamcore_agent::roots::Roots;
 pub use roamcore_agent::slot::Slot;

@@ -5,24 +5,26 @@
 //! changes nothing when nothing is wrong, and nothing but what it names.
 //!
 //! ```text
-//!   spare names                        removed
+//!   spare names                        removed; with a name of the same entry beside it as several names
+//!   fillers without a counted entry    removed
 //!   entry of a slot that cannot boot   removed: the boot loader must not lose a boot on it
 //!   several names of one entry         all removed, then written anew: two names may be of one file
 //! ```
 
 use roamcore_agent::commit::spare_name;
-use roamcore_agent::entry::DIRECTORY;
+use roamcore_agent::entry::{DIRECTORY, EntryName};
 use roamcore_agent::log;
 use roamcore_agent::mounts::Access;
 use serde::Serialize;
 
-use crate::arm::UKI_SPARE;
+use crate::arm::{UKI_SPARE, fillers};
 use crate::boot_entry::BootEntry;
 use crate::content::Content;
 use crate::error::SlotError;
 use crate::esp::EspTree;
 use crate::facts::{ENTRY_LIMIT, Entries};
 use crate::idle::IdleSlot;
+use crate::loader::Candidate;
 use crate::table;
 
 /// Something [`IdleSlot::repair`] put right.
@@ -38,6 +40,11 @@ pub enum Repair {
     StaleFile {
         /// Its path.
         path: String,
+    },
+    /// Files that kept a trial's names together were removed after the trial.
+    Fillers {
+        /// How many.
+        files: usize,
     },
     /// An entry had several names; it has one now.
     Duplicates {
@@ -80,6 +87,12 @@ impl IdleSlot<'_> {
                     let text = esp.read(&format!("{DIRECTORY}/{kept}"), ENTRY_LIMIT)?;
                     self.install(esp.as_ref(), &text.unwrap_or_default(), kept)?;
                 }
+                Repair::Fillers { .. } => {
+                    for name in fillers(esp.as_ref())? {
+                        esp.remove(&format!("{DIRECTORY}/{name}"))?;
+                    }
+                    esp.sync(DIRECTORY)?;
+                }
                 Repair::Table { .. } => {}
             }
             log::warning(format!("repaired {}: {step:?}", self.slot));
@@ -106,14 +119,12 @@ impl IdleSlot<'_> {
     /// What is wrong on the ESP.
     fn plan(&self, esp: &dyn EspTree, content: Content) -> Result<Vec<Repair>, SlotError> {
         let mut plan = Vec::new();
-        for path in [
-            format!("{}/{UKI_SPARE}", self.slot.esp_directory()),
-            format!("{DIRECTORY}/{}", spare_name(self.slot.entry_file())),
-        ] {
-            if esp.size(&path)?.is_some() {
-                plan.push(Repair::StaleFile { path });
-            }
+        let path = format!("{}/{UKI_SPARE}", self.slot.esp_directory());
+        if esp.size(&path)?.is_some() {
+            plan.push(Repair::StaleFile { path });
         }
+        let path = format!("{DIRECTORY}/{}", spare_name(self.slot.entry_file()));
+        let spare = esp.size(&path)?.is_some();
         let entries = Entries::read(esp)?;
         let own: Vec<_> = entries
             .bootable
@@ -121,12 +132,21 @@ impl IdleSlot<'_> {
             .chain(&entries.dead)
             .filter(|candidate| candidate.name.slot() == Some(self.slot))
             .collect();
+        let counted = |entry: &&Candidate| matches!(entry.name, EntryName::Counted { .. });
+        let files = fillers(esp)?.len();
+        if files > 0 && !own.iter().copied().any(|entry| counted(&entry)) {
+            plan.push(Repair::Fillers { files });
+        }
         let Some(first) = own.first() else {
+            if spare {
+                plan.push(Repair::StaleFile { path });
+            }
             return Ok(plan);
         };
         if let Some(why) = self.why_dead(esp, content, &first.entry)? {
             plan.push(Repair::DeadEntry { why });
-        } else if own.len() > 1 {
+        } else if own.len() > 1 || spare {
+            // Removing the spare name alone could free the clusters of the other one.
             plan.push(Repair::Duplicates {
                 kept: first.file().to_owned(),
             });

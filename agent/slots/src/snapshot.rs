@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use roamcore_agent::files;
+use roamcore_agent::files::{self, At};
 use roamcore_agent::slot::Slot;
 
 use crate::carry::exchange;
@@ -49,6 +49,18 @@ pub fn restore(state: &Path, slot: Slot, name: &str, directory: &Path) -> Result
     Ok(true)
 }
 
+/// Removes all snapshots that a slot took; there need not be any.
+///
+/// # Errors
+/// They cannot be removed.
+pub fn forget(state: &Path, slot: Slot) -> Result<(), EtcError> {
+    let all = state.join("roamcore/snapshots").join(slot.data_label());
+    match std::fs::remove_dir_all(&all) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => Ok(other.at("remove", &all)?),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,5 +93,8 @@ mod tests {
         take(&state, Slot::A, "agent", &agent).unwrap();
         assert!(take(&state, Slot::B, "agent", &dir.path().join("none")).is_err());
         assert!(!path(&state, Slot::B, "agent").exists());
+        forget(&state, Slot::A).unwrap();
+        forget(&state, Slot::A).unwrap();
+        assert!(!restore(&state, Slot::A, "agent", &agent).unwrap());
     }
 }

@@ -52,12 +52,40 @@ fn table() {
     let stale = |path: &str| vec![Repair::StaleFile { path: path.into() }];
     let kept = |name: &str| vec![Repair::Duplicates { kept: name.into() }];
     let dead = |why: &str| vec![Repair::DeadEntry { why: why.into() }];
-    let cases: [(&str, Damage, Vec<Repair>, &[&str]); 10] = [
+    let cases: [(&str, Damage, Vec<Repair>, &[&str]); 13] = [
+        (
+            "an entry that was renamed in halves",
+            |sim| copy(sim, "roamcore-b+3.conf", "roamcore-b.tmp"),
+            kept("roamcore-b+3.conf"),
+            &["roamcore-a.conf", "roamcore-b+3.conf"],
+        ),
         (
             "an entry that was not renamed",
-            |sim| copy(sim, "roamcore-b+3.conf", "roamcore-b.tmp"),
+            |sim| {
+                copy(sim, "roamcore-b+3.conf", "roamcore-b.tmp");
+                change(sim, |esp| drop(esp.remove(&entry("roamcore-b+3.conf"))));
+            },
             stale("loader/entries/roamcore-b.tmp"),
-            &["roamcore-a.conf", "roamcore-b+3.conf"],
+            &["roamcore-a.conf"],
+        ),
+        (
+            "gaps are filled while there is a trial",
+            |sim| change(sim, |esp| drop(esp.insert(entry("gap-000000001"), vec![]))),
+            vec![],
+            &["gap-000000001", "roamcore-a.conf", "roamcore-b+3.conf"],
+        ),
+        (
+            "gaps are filled without a trial",
+            |sim| {
+                copy(sim, "roamcore-b+3.conf", "roamcore-b.conf");
+                change(sim, |esp| {
+                    esp.remove(&entry("roamcore-b+3.conf"));
+                    esp.insert(entry("gap-000000001"), vec![]);
+                    esp.insert(entry("GAP00002"), vec![]);
+                });
+            },
+            vec![Repair::Fillers { files: 2 }],
+            &["roamcore-a.conf", "roamcore-b.conf"],
         ),
         (
             "a UKI that was not renamed",
