@@ -227,6 +227,10 @@ pub trait Device {
     /// after an interrupted trial.
     fn arm(&mut self, target: &Target) -> Result<(), DeviceError>;
 
+    /// Puts back the state that was copied when `target` was armed, if its trial ever ran: what a newer release made of it,
+    /// this one may not understand.
+    fn restore(&mut self, target: &Target) -> Result<(), DeviceError>;
+
     /// Removes the idle slot's entry, whatever its state.
     fn disarm(&mut self) -> Result<(), DeviceError>;
 

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   Write:     guard | invalidate | write | read back | publish | UKI
-//!   RollBack:  evidence | guard | disarm            Clear: guard | disarm | invalidate
+//!   RollBack:  evidence | guard | restore | disarm            Clear: guard | disarm | invalidate
 //! ```
 
 use crate::control::{Control, Meter, Metered, Pace};
@@ -164,7 +164,16 @@ impl Hands<'_> {
                 ..Evidence::default()
             });
         match self.guard() {
-            Ok(()) => self.device.disarm()?,
+            Ok(()) => {
+                // Before the entry goes, which shows that there was a trial. A device that cannot have its old state back
+                // must say so and go on all the same.
+                if let Err(error) = self.device.restore(target) {
+                    let reason =
+                        format!("the state from before the trial was not put back: {error}");
+                    evidence.detectors.push(reason);
+                }
+                self.device.disarm()?;
+            }
             Err(error) if error.trouble == Trouble::Final => {
                 evidence.detectors.push(error.to_string());
             }

@@ -299,3 +299,83 @@ fn damaged_payload_never_becomes_a_bootable_slot() {
         (None, roamcore_engine::Entry::Absent)
     );
 }
+
+#[test]
+fn a_committed_slot_that_no_longer_comes_up_is_given_up_and_written_anew() {
+    let set = Set::new();
+    let mut bench = set.bench();
+    set.update(&mut bench, 1, 2);
+    // B failed; the boot loader was told to take A once.
+    bench.boot += 1;
+    bench.running = Slot::A;
+    let before = bench.untouchable();
+    bench.failures = bench.failures.with(Slot::B, 2);
+    let (runner, _) = set.runner(&bench, 1);
+    let idle = |runner: &Runner| runner.engine.state().session.facts.idle.clone();
+    assert_eq!(
+        idle(&runner).entry,
+        roamcore_engine::Entry::Committed,
+        "twice is chance"
+    );
+    drop(runner);
+    bench.failures = bench.failures.with(Slot::B, 3);
+    let (runner, _) = set.runner(&bench, 1);
+    let facts = &runner.engine.state().session.facts;
+    assert_eq!(facts.idle.entry, roamcore_engine::Entry::Absent);
+    assert_eq!(facts.idle.root_hash, None);
+    let sign = facts.failure_sign.clone().unwrap();
+    assert!(sign.contains("root-b was committed, but 3 boots"), "{sign}");
+    assert_eq!(*runner.phase(), Phase::Idle);
+    assert_eq!(bench.untouchable(), before);
+    drop(runner);
+    // So the next boot takes A again, and the same release can be installed again.
+    set.boot(&mut bench);
+    assert_eq!((bench.running, bench.trial.clone()), (Slot::A, None));
+    let facts = set.update(&mut bench, 1, 2);
+    assert_eq!(facts.running.slot, Slot::B);
+}
+
+#[test]
+fn what_a_failed_trial_made_of_the_state_is_undone() {
+    let set = Set::new();
+    let mut bench = set.bench();
+    let data = bench.dir.join("data");
+    let copy = bench.dir.join("data.copy");
+    let text = || fs::read_to_string(&data).unwrap();
+    fs::write(&data, "old").unwrap();
+    let armed = |bench: &Bench| {
+        let (mut runner, effects) = set.runner(bench, 1);
+        runner.run(effects, bench);
+        let effects = runner.install(&set.place(2));
+        runner.run(effects, bench);
+        assert!(
+            matches!(runner.phase(), Phase::Armed { .. }),
+            "{:?}",
+            runner.phase()
+        );
+    };
+    armed(&bench);
+    assert!(copy.exists());
+    for _ in 0..3 {
+        set.boot(&mut bench);
+        assert_eq!(bench.running, Slot::B);
+        fs::write(&data, "new").unwrap();
+    }
+    set.boot(&mut bench);
+    assert_eq!(bench.running, Slot::A);
+    let (mut runner, effects) = set.runner(&bench, 1);
+    runner.run(effects, &bench);
+    assert_eq!(*runner.phase(), Phase::Idle);
+    assert_eq!((text().as_str(), copy.exists()), ("old", false));
+    drop(runner);
+    // A trial that never ran leaves what this release wrote meanwhile.
+    armed(&bench);
+    fs::write(&data, "later").unwrap();
+    let entries = bench.dir.join("esp/loader/entries");
+    fs::remove_file(entries.join("roamcore-b+3.conf")).unwrap();
+    set.boot(&mut bench);
+    let (mut runner, effects) = set.runner(&bench, 1);
+    runner.run(effects, &bench);
+    assert_eq!(*runner.phase(), Phase::Idle);
+    assert_eq!((text().as_str(), copy.exists()), ("later", false));
+}

@@ -69,6 +69,7 @@ fn child(dir: &Path) {
         running: orders.running,
         boot: orders.boot,
         trial: orders.trial,
+        failures: Default::default(),
     };
     let sources = Directories {
         counter: Some(dir.join("counter")),

@@ -213,6 +213,10 @@ impl Device for Hands {
         Ok(())
     }
 
+    fn restore(&mut self, _: &Target) -> Result<(), DeviceError> {
+        Ok(())
+    }
+
     fn disarm(&mut self) -> Result<(), DeviceError> {
         self.0.disk(|disk| disk.facts.idle.entry = Entry::Absent);
         Ok(())

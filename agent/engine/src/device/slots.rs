@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use roamcore_agent::log;
+use roamcore_agent::{fall_over, log};
 use roamcore_ota::{Digest, Running, Timestamp, Update};
 use roamcore_slots::{
     ArmRequest, Content, EntryState, Guid, IdleSlot, RootHash, RootSpec, SlotError, Slots, UkiSpec,
@@ -34,6 +34,10 @@ pub trait Surroundings: Send {
     fn evidence(&self, boots: &[String]) -> Evidence;
     /// Copies state that a trial may change, right before arming.
     fn snapshot(&mut self) -> Result<(), DeviceError>;
+    /// Puts the copies back, after a trial that failed.
+    fn restore(&mut self) -> Result<(), DeviceError>;
+    /// Removes the copies; there need not be any.
+    fn forget(&mut self) -> Result<(), DeviceError>;
 }
 
 /// The device.
@@ -47,6 +51,8 @@ pub struct SlotDevice {
     proof: Option<Verified>,
     /// Every chunk was right and the whole was not: the next plan believes nothing that is on the device.
     pub(super) distrust: bool,
+    /// The other slot no longer came up and was given up; why, for a trial that did not know of its commit yet.
+    rotten: Option<String>,
 }
 
 fn digest(hash: RootHash) -> Digest {
@@ -74,6 +80,7 @@ impl SlotDevice {
             surroundings,
             proof: None,
             distrust: false,
+            rotten: None,
         };
         device.learn_running()?;
         match device.slots.idle() {
@@ -81,12 +88,30 @@ impl SlotDevice {
                 for repair in idle.repair().map_err(|error| slot_error(&error))? {
                     log::warning(format!("after a cut: {repair:?}"));
                 }
+                drop(idle);
+                device.give_up_rotten()?;
             }
             // Then the other slot is the way back and stays as it is.
             Err(SlotError::OnTrial { .. } | SlotError::NotCommitted { .. }) => {}
             Err(error) => return Err(slot_error(&error)),
         }
         Ok(device)
+    }
+
+    /// A committed slot that used up its boots comes first in the boot loader's order all the same, and would be tried
+    /// before this one at every boot. Without entry and PARTUUIDs it is what the next update writes anew.
+    fn give_up_rotten(&mut self) -> Result<(), DeviceError> {
+        let facts = self.slots.facts().map_err(|error| slot_error(&error))?;
+        let slot = facts.idle.slot;
+        let failures = facts.circumstances.failures.of(slot);
+        let committed = matches!(facts.idle.entry, EntryState::Committed { .. });
+        if !committed || failures < fall_over::LIMIT {
+            return Ok(());
+        }
+        let why = format!("{slot} was committed, but {failures} boots of it in a row failed");
+        log::error(format!("{why}; it is given up, {} stays", slot.other()));
+        self.rotten = Some(why);
+        self.invalidate()
     }
 
     fn learn_running(&mut self) -> Result<(), DeviceError> {
@@ -162,7 +187,8 @@ impl Device for SlotDevice {
             on_trial,
             failure_sign: attempts
                 .and_then(|attempts| attempts.failure.as_ref())
-                .map(|failure| format!("{} (try {})", failure.why, failure.tries_done)),
+                .map(|failure| format!("{} (try {})", failure.why, failure.tries_done))
+                .or_else(|| self.rotten.clone()),
             came_up: attempts.map_or(0, |attempts| {
                 u32::try_from(attempts.boots.len()).unwrap_or(u32::MAX)
             }),
@@ -357,8 +383,21 @@ impl Device for SlotDevice {
         Ok(evidence)
     }
 
+    fn restore(&mut self, _: &Target) -> Result<(), DeviceError> {
+        let facts = self.slots.facts().map_err(|error| slot_error(&error))?;
+        let attempts = facts.circumstances.attempts.as_ref();
+        let booted = attempts
+            .is_some_and(|attempts| attempts.slot == facts.idle.slot && !attempts.boots.is_empty());
+        let tried = matches!(facts.idle.entry, EntryState::Counted { done, .. } if done > 0);
+        if booted || tried {
+            self.surroundings.restore()?;
+        }
+        self.surroundings.forget()
+    }
+
     fn settle(&mut self, _: &Target) -> Result<(), DeviceError> {
         self.proof = None;
+        self.surroundings.forget()?;
         self.documents
             .forget_all_but(None)
             .map_err(|error| passing(&error))

@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
+use roamcore_agent::efivar::BootFailures;
 use roamcore_agent::entry::{DIRECTORY, EntryName};
 use roamcore_agent::slot::Slot;
 use roamcore_agent::trial::Trial;
@@ -242,6 +243,7 @@ pub struct Bench {
     pub running: Slot,
     pub boot: u64,
     pub trial: Option<Trial>,
+    pub failures: BootFailures,
 }
 
 const BOOT_LOADER: (&str, &[u8]) = ("EFI/BOOT/BOOTX64.EFI", b"systemd-boot");
@@ -309,6 +311,7 @@ impl Bench {
             running: Slot::A,
             boot: 1,
             trial: None,
+            failures: BootFailures::default(),
         }
     }
 
@@ -319,6 +322,7 @@ impl Bench {
             self.running,
         );
         media.circumstances.trial = self.trial.clone();
+        media.circumstances.failures = self.failures;
         media
     }
 
@@ -330,6 +334,8 @@ impl Bench {
             Box::new(Stub {
                 boot: self.boot,
                 reboot: self.dir.join("reboot"),
+                data: self.dir.join("data"),
+                copy: self.dir.join("data.copy"),
             }),
         )
     }
@@ -418,6 +424,9 @@ impl Bench {
 struct Stub {
     boot: u64,
     reboot: PathBuf,
+    /// What a newer release may change, and its copy.
+    data: PathBuf,
+    copy: PathBuf,
 }
 
 impl Surroundings for Stub {
@@ -439,6 +448,17 @@ impl Surroundings for Stub {
     }
 
     fn snapshot(&mut self) -> Result<(), DeviceError> {
+        drop(fs::copy(&self.data, &self.copy));
+        Ok(())
+    }
+
+    fn restore(&mut self) -> Result<(), DeviceError> {
+        drop(fs::copy(&self.copy, &self.data));
+        Ok(())
+    }
+
+    fn forget(&mut self) -> Result<(), DeviceError> {
+        drop(fs::remove_file(&self.copy));
         Ok(())
     }
 }

@@ -221,6 +221,10 @@ impl Device for FakeDevice {
         })
     }
 
+    fn restore(&mut self, _: &Target) -> Result<(), DeviceError> {
+        self.step("restore", |_| Ok(()))
+    }
+
     fn disarm(&mut self) -> Result<(), DeviceError> {
         self.step("disarm", |core| {
             Self::idle_only(core, "disarm");
