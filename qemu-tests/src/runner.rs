@@ -77,7 +77,7 @@ pub fn run(ctx: &Ctx, tests: &[&Test], out: &mut impl Write) -> Result<Vec<Repor
             starved += 1;
             writeln!(
                 out,
-                "  ~ the emulated timer was starved by this host, which no hardware does; once more ({starved} of {AGAIN})"
+                "  ~ the emulator failed the guest, as its console says and no hardware does; once more ({starved} of {AGAIN})"
             )
             .map_err(say())?;
             ctx.again(starved)?;

@@ -64,7 +64,10 @@ mod tests {
     fn only_the_sign_in_a_console_log_counts() {
         let logs = tempfile::tempdir().unwrap();
         assert!(!seen(logs.path()));
-        let panic = format!("[    0.032000] Kernel panic - not syncing: {}\r\n", SIGNS[0]);
+        let panic = format!(
+            "[    0.032000] Kernel panic - not syncing: {}\r\n",
+            SIGNS[0]
+        );
         std::fs::write(logs.path().join("1-trial-channel.log"), &panic).unwrap();
         std::fs::write(
             logs.path().join("1-trial-console.log"),

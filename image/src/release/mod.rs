@@ -26,11 +26,11 @@ mod single;
 mod source;
 
 pub use check::{Checked, RootMismatch, check, rebuild};
-pub use file_at::FileAt;
-pub use parts::Parts;
 pub use diff::{Cost, Prediction, predict};
 pub use failure::class;
+pub use file_at::FileAt;
 pub use make::{MINIMUM_AGENT, Made, Options, attach, make};
+pub use parts::Parts;
 pub use single::{single_name, write_single};
 pub use source::Source;
 
