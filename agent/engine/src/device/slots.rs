@@ -88,7 +88,6 @@ impl SlotDevice {
                 for repair in idle.repair().map_err(|error| slot_error(&error))? {
                     log::warning(format!("after a cut: {repair:?}"));
                 }
-                drop(idle);
                 device.give_up_rotten()?;
             }
             // Then the other slot is the way back and stays as it is.
