@@ -10,9 +10,11 @@ use crate::Places;
 use crate::campaign::{driver, make, write_seeds};
 
 /// Of one target: all of them together stay far below what a clone notices.
-const MOST_BYTES: u64 = 16 << 10;
+const MOST_BYTES: u64 = 24 << 10;
+/// Inputs added to one target at a time: a spread over the sizes, since small inputs alone do not reach far.
+const MOST_INPUTS: usize = 64;
 
-/// Merges found inputs and seeds into the corpus of every target. What is there stays.
+/// Adds from found inputs and seeds to the corpus of every target. What is there stays.
 pub fn run(places: &Places) -> Result<()> {
     for target in TARGETS {
         one(places, target)?;
@@ -43,8 +45,11 @@ fn one(places: &Places, target: &Target) -> Result<()> {
         );
     }
     let mut total: u64 = sizes(&corpus)?.iter().map(|(size, _)| size).sum();
-    // Seeds first, so that a test finds accepted inputs; then by size.
-    for (size, path) in sizes(&seeds)?.into_iter().chain(sizes(merged.path())?) {
+    // Seeds first, so that a test finds accepted inputs.
+    let merged = sizes(merged.path())?;
+    let step = merged.len().div_ceil(MOST_INPUTS).max(1);
+    let spread = merged.into_iter().step_by(step);
+    for (size, path) in sizes(&seeds)?.into_iter().chain(spread) {
         let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
         let place = corpus.join(roamcore_fuzz::name_of(&bytes));
         if total + size <= MOST_BYTES && !place.exists() {

@@ -39,7 +39,7 @@ enum Action {
         #[arg(long)]
         seed: Option<u32>,
     },
-    /// Merges what was found into the committed corpus, smallest inputs first, within its bound.
+    /// Adds a spread of what was found to the committed corpus, within its bound.
     Keep {
         #[command(flatten)]
         places: Places,

@@ -48,6 +48,8 @@ struct Contender {
     peak_kib: u64,
     /// What is read from the source.
     source_bytes: u64,
+    /// Parts of the last run.
+    stages: Vec<(String, u64)>,
 }
 
 /// One run, as a process reports it.
@@ -55,12 +57,15 @@ struct Contender {
 pub struct Run {
     milliseconds: u64,
     peak_kib: u64,
+    /// Names and milliseconds of its parts, where they are known.
+    stages: Vec<(String, u64)>,
 }
 
 impl Contender {
     fn add(&mut self, run: &Run) {
         self.wall.push_ms(run.milliseconds);
         self.peak_kib = self.peak_kib.max(run.peak_kib);
+        self.stages.clone_from(&run.stages);
     }
 
     fn seconds(&self) -> f64 {
@@ -173,10 +178,16 @@ impl fmt::Display for Figures {
             &self.ours,
             "writes the hash tree, reads all back past the cache, compares SHA-256 and root hash",
         )?;
+        let stages = self.ours.stages.iter();
+        let stages: Vec<String> = stages
+            .map(|(name, ms)| format!("{name} {:.3} s", *ms as f64 / 1e3))
+            .collect();
+        let stages = format!("{:<22} of ours, in its last run: {}", "", stages.join(", "));
         match &self.rauc {
             Ok(rauc) => row("RAUC", rauc, "checks the bundle before, reads nothing back")?,
             Err(reason) => writeln!(f, "   SKIP RAUC: {reason}")?,
         }
+        writeln!(f, "{stages}")?;
         let rate = self.image_bytes as f64 / 1e6 / self.raw.seconds();
         writeln!(
             f,

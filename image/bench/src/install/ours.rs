@@ -128,6 +128,11 @@ pub fn install(directory: &Path) -> Result<()> {
     };
     let media = ImageFiles::new(&directory.join("disk.img"), &directory.join("esp"), Slot::A);
     let started = Instant::now();
+    let mut stages: Vec<(String, u64)> = Vec::new();
+    let mut stage = |name: &str| {
+        let so_far: u64 = stages.iter().map(|(_, ms)| ms).sum();
+        stages.push((name.to_owned(), millis(started).saturating_sub(so_far)));
+    };
     let slots = Slots::on(Box::new(media));
     let idle = slots.idle()?;
     idle.invalidate()?;
@@ -143,6 +148,7 @@ pub fn install(directory: &Path) -> Result<()> {
         })
         .collect::<Result<_>>()?;
     let plan = Plan::make(&index, None, &target, &PlanOptions::default(), &mut Quiet)?;
+    stage("plan");
     apply(
         &index,
         &plan,
@@ -153,11 +159,13 @@ pub fn install(directory: &Path) -> Result<()> {
     )?;
     target.0.finish()?;
     drop((target, plan, index));
+    stage("fetch and write");
     let verified = idle.write_verity(&spec)?;
     idle.publish_partuuids(&verified)?;
-    let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    stage("tree and proof");
     let run = Run {
-        milliseconds,
+        milliseconds: millis(started),
+        stages,
         peak_kib: super::peak_kib("self")?,
     };
     println!(
@@ -165,6 +173,10 @@ pub fn install(directory: &Path) -> Result<()> {
         serde_json::to_string(&run).context("writing the answer")?
     );
     Ok(())
+}
+
+fn millis(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The idle slot as the delta crate sees it.

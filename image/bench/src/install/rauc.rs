@@ -136,6 +136,7 @@ impl Bundle {
             Ok(found) if found.len() == 2 => Ok(Run {
                 milliseconds: found[0],
                 peak_kib: found[1],
+                stages: Vec::new(),
             }),
             _ => bail!("RAUC's script answered {answer:?}"),
         }

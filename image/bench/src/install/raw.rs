@@ -43,5 +43,6 @@ pub fn write(work: &Path, root: &Path) -> Result<Run> {
     Ok(Run {
         milliseconds,
         peak_kib: 0,
+        stages: Vec::new(),
     })
 }
