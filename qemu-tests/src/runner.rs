@@ -69,15 +69,16 @@ pub fn run(ctx: &Ctx, tests: &[&Test], out: &mut impl Write) -> Result<Vec<Repor
         let begun = Instant::now();
         let mut outcome = run_one(ctx, test)?;
         let mut starved = 0;
-        while matches!(outcome, Outcome::Failed { .. })
+        while let Outcome::Failed { reason } = &outcome
             && ctx.accel == Accel::Tcg
             && crate::starved::seen(&ctx.logs_directory())
             && starved < AGAIN
         {
             starved += 1;
+            let first = reason.lines().next().unwrap_or_default();
             writeln!(
                 out,
-                "  ~ the emulator failed the guest, as its console says and no hardware does; once more ({starved} of {AGAIN})"
+                "  ~ {first}\n  ~ the emulator failed the guest, as its console says and no hardware does; once more ({starved} of {AGAIN})"
             )
             .map_err(say())?;
             ctx.again(starved)?;
