@@ -32,7 +32,6 @@ use crate::places::Places;
 use crate::protocol::ServerStatus;
 use crate::remote::Link;
 use crate::socket;
-use crate::test_settings;
 use crate::uplink::Uplink;
 use crate::work::SharedDevice;
 
@@ -59,7 +58,7 @@ pub async fn serve(
 ) -> Result<()> {
     let _lock = lock(places)?;
     let image = Image::load(&places.os_release())?;
-    let (config, mut problem) = settings(places, &image);
+    let (config, mut problem) = settings(places);
     if let Some(problem) = &problem {
         log::error(format!("settings: {problem}; going on without a server"));
     }
@@ -126,15 +125,11 @@ fn lock(places: &Places) -> Result<File> {
 
 /// The settings, or the defaults and what is wrong: whoever broke them still needs a service that
 /// installs from a stick and a gate that says no.
-fn settings(places: &Places, image: &Image) -> (Config, Option<String>) {
-    let (mut config, mut problem) = match Config::load(&places.config()) {
+fn settings(places: &Places) -> (Config, Option<String>) {
+    match Config::load(&places.config()) {
         Ok(config) => (config, None),
         Err(error) => (Config::default(), Some(chain(&error))),
-    };
-    if let Err(error) = test_settings::apply(&mut config, image, places) {
-        problem = Some(chain(&error));
     }
-    (config, problem)
 }
 
 fn uplink(

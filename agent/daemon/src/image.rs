@@ -37,7 +37,7 @@ pub struct Image {
     pub board: String,
     /// Version.
     pub version: String,
-    /// May take settings of tests.
+    /// Made for development; the server is told so.
     pub development: bool,
     /// The image was made at this time, in seconds since 1970; a clock that shows less is wrong.
     pub made: Option<i64>,

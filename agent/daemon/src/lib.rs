@@ -29,7 +29,6 @@ pub mod remote;
 pub mod show;
 pub mod socket;
 pub mod stick;
-pub mod test_settings;
 #[cfg(test)]
 mod testing;
 pub mod toml_file;

@@ -63,11 +63,6 @@ impl Places {
         self.roots.facts().join("roamcore.lock")
     }
 
-    /// Settings of tests, from SMBIOS.
-    pub fn test_settings(&self) -> PathBuf {
-        self.roots.facts().join("settings")
-    }
-
     /// What the image says about itself.
     pub fn os_release(&self) -> PathBuf {
         self.roots.usr.join("lib/os-release")

@@ -108,7 +108,17 @@ pub fn offline(
 ) -> Result<Assigned, Error> {
     let mut target = targets::get(db, controller_id)?;
     prepare(db, release)?;
-    if target.assigned == Some(release) || target.state == TargetState::Pending {
+    if target.state == TargetState::Pending {
+        return Ok(Assigned::Already);
+    }
+    if target.assigned == Some(release) {
+        // A download-only action ended when everything was there; that it was installed later nobody else can say.
+        if target.installed != Some(release) {
+            target.installed = Some(release);
+            target.installed_at = Some(now);
+            target.state = TargetState::InSync;
+            targets::update(db, &target)?;
+        }
         return Ok(Assigned::Already);
     }
     let order = Order {

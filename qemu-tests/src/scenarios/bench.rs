@@ -143,8 +143,10 @@ fn with_esp<T>(
     guest: &mut Guest,
     work: impl FnOnce(&mut Guest) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
+    // The update service mounts it for moments, read-only for most of them; meanwhile nobody else can for writing.
     guest.ok(&format!(
-        "mkdir -p {MOUNT} && mount -t vfat /dev/disk/by-partlabel/esp {MOUNT}"
+        "mkdir -p {MOUNT}; n=0; until mount -t vfat /dev/disk/by-partlabel/esp {MOUNT} || [ $n -ge 30 ]; do \
+         n=$((n + 1)); sleep 1; done; mountpoint {MOUNT}"
     ))?;
     let result = work(guest);
     guest.ok(&format!("umount {MOUNT}"))?;

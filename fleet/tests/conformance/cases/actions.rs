@@ -32,6 +32,10 @@ pub fn cases() -> Vec<Case> {
             "installed elsewhere is ignored while something is pending",
             elsewhere_pending,
         ),
+        case(
+            "installed elsewhere after a download-only action",
+            elsewhere_downloaded,
+        ),
         case("installed elsewhere 404 and 400", elsewhere_unknown),
     ]
 }
@@ -373,6 +377,27 @@ async fn elsewhere_pending(ctx: Ctx) -> Result<()> {
     same!(
         (target.state, target.installed),
         (TargetState::Pending, None)
+    );
+    Ok(())
+}
+
+/// Its action ended when everything was there. That it was installed later hawkBit cannot be told.
+async fn elsewhere_downloaded(ctx: Ctx) -> Result<()> {
+    let device = ctx.device().await?;
+    let release = ctx.release(&[("a.bin", b"x")]).await?;
+    let order = Order {
+        kind: Kind::DownloadOnly,
+        ..Order::default()
+    };
+    let action = ctx.deploy(&release, &device, order).await?;
+    same!(device.report(action, "downloaded", "none", &[]).await?, 200);
+    let body = json!({"name": release.name, "version": release.version});
+    same!(device.put("/installedBase", &body).await?.status, 200);
+    let target = ctx.server.target(&device.id).await?;
+    same!(target.state, TargetState::InSync);
+    same!(
+        target.installed,
+        ctx.differs(Some((release.name.clone(), release.version.clone())), None)
     );
     Ok(())
 }
