@@ -1,19 +1,26 @@
 //! Results of build steps, kept by the hash of what went into them.
 //!
-//! Owns: the cache directory's layout and its atomicity. Never does: judge whether a result is
-//! right, or evict anything.
+//! Owns: the cache directory's layout, its atomicity, and what is forgotten. Never does: judge whether a result is
+//! right, or remove one that a running build may use.
 //! Invariant: a path under `steps/` is complete. A step works in `scratch/` and is renamed into
 //! place after its files are on disk, so a killed build leaves only rubbish in `scratch/`, which
 //! the next one removes.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use crate::scratch::{self, Scratch};
+
+/// No build takes so long: a result that was not used within this time is used by nobody now.
+const IN_USE: Duration = Duration::from_hours(24);
+/// Results of each step that are kept however old they are: some appliances and channels, before and after a change.
+const KEPT: usize = 6;
 
 /// The hash of everything that shapes a step's result.
 #[derive(Clone)]
@@ -117,6 +124,9 @@ impl Cache {
     pub fn step(&self, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> Result<Cached> {
         let dir = self.root.join("steps").join(key.directory_name());
         if dir.is_dir() {
+            fs::File::open(&dir)
+                .and_then(|step| step.set_modified(SystemTime::now()))
+                .with_context(|| format!("marking {} as used", dir.display()))?;
             return Ok(Cached { dir, hit: true });
         }
         let scratch = self.scratch(key.name)?;
@@ -137,6 +147,54 @@ impl Cache {
         }
         sync_dir(&self.root.join("steps"))?;
         Ok(Cached { dir, hit: false })
+    }
+
+    /// Removes results that nobody used for a day, except the [`KEPT`] used last of each step. Gives their number.
+    pub fn forget(&self, now: SystemTime) -> Result<usize> {
+        let steps = self.root.join("steps");
+        let mut of_step: BTreeMap<String, Vec<(SystemTime, PathBuf)>> = BTreeMap::new();
+        for entry in fs::read_dir(&steps).with_context(|| format!("listing {}", steps.display()))? {
+            let entry = entry.with_context(|| format!("listing {}", steps.display()))?;
+            let used = match entry.metadata().and_then(|about| about.modified()) {
+                Ok(used) => used,
+                // Another build forgets as well.
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                Err(e) => {
+                    return Err(e).with_context(|| format!("reading {}", entry.path().display()));
+                }
+            };
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let step = name.split_once('-').map_or("", |(_, step)| step);
+            of_step
+                .entry(step.to_owned())
+                .or_default()
+                .push((used, entry.path()));
+        }
+        let mut forgotten = 0;
+        for mut results in of_step.into_values() {
+            results.sort_by(|a, b| b.cmp(a));
+            for (used, path) in results.into_iter().skip(KEPT) {
+                // A time ahead of the clock is no reason to remove anything.
+                if now.duration_since(used).is_ok_and(|age| age > IN_USE) {
+                    forgotten += usize::from(self.remove(&path)?);
+                }
+            }
+        }
+        Ok(forgotten)
+    }
+
+    /// Removes a result: its name goes at once, the files after it. False when another build was first.
+    fn remove(&self, step: &Path) -> Result<bool> {
+        let scratch = self.scratch("forgotten")?;
+        match fs::rename(step, scratch.path().join("result")) {
+            Ok(()) => {}
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(e) => {
+                return Err(e).with_context(|| format!("removing the old {}", step.display()));
+            }
+        }
+        scratch.close()?;
+        Ok(true)
     }
 }
 
@@ -232,6 +290,40 @@ mod tests {
                 .unwrap()
                 .hit
         );
+    }
+
+    #[test]
+    fn old_results_beyond_the_newest_are_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        let day = Duration::from_hours(24);
+        let now = SystemTime::now() + 100 * day;
+        let step = |name, number: u32| {
+            let key = Key::new(name, 1, &[]).with("n", &number.to_le_bytes());
+            let made = cache.step(&key, |d| Ok(fs::write(d.join("file"), "text")?));
+            made.unwrap().dir
+        };
+        let age = |path: &Path, days: u32| {
+            let when = now - days * day;
+            fs::File::open(path).unwrap().set_modified(when).unwrap();
+        };
+        let results: Vec<_> = (0..10).map(|number| step("root", number)).collect();
+        for (days, path) in (0..).zip(&results) {
+            age(path, days);
+        }
+        let few = step("uki", 0);
+        age(&few, 50);
+        assert_eq!(cache.forget(now).unwrap(), 4);
+        let left: Vec<_> = results.iter().map(|path| path.exists()).collect();
+        assert_eq!(left.iter().filter(|left| **left).count(), KEPT);
+        assert!(left[..KEPT].iter().all(|left| *left) && few.exists());
+        assert_eq!(fs::read_dir(dir.path().join("scratch")).unwrap().count(), 0);
+
+        // Used again, it is new: here on the true clock, on which all that is left is young.
+        age(&results[5], 500);
+        assert_eq!(step("root", 5), results[5]);
+        assert!(fs::metadata(&results[5]).unwrap().modified().unwrap() > now - 101 * day);
+        assert_eq!(cache.forget(SystemTime::now()).unwrap(), 0);
     }
 
     #[test]

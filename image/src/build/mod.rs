@@ -197,6 +197,14 @@ pub fn run(plan: &Plan<'_>, signer: &Signer, cache: &Cache, events: &Events) -> 
     let outcome = write_release(plan, signer, events, report, &made, &boot, &work)
         .or_else(|error| explain_full(error, parent))?;
     work.close()?;
+    // The release is whole and stays so, whatever the cache says.
+    match cache.forget(std::time::SystemTime::now()) {
+        Ok(0) => {}
+        Ok(forgotten) => events.note(&format!("removed {forgotten} old results of steps")),
+        Err(error) => events.note(&format!(
+            "old results of steps stay in the cache: {error:#}"
+        )),
+    }
     Ok(outcome)
 }
 
