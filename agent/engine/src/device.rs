@@ -12,7 +12,6 @@ mod documents;
 mod fill;
 mod image;
 mod known;
-mod machine;
 mod pass;
 mod slots;
 mod stream;
@@ -24,7 +23,6 @@ use crate::facts::{Evidence, Facts, Target};
 use crate::record::Memory;
 
 pub use image::ImageError;
-pub use machine::open_machine;
 pub use slots::{SlotDevice, Surroundings};
 pub use trust::Identity;
 

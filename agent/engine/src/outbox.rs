@@ -135,8 +135,21 @@ pub struct Queued {
     pub id: u64,
     /// Text.
     pub message: Message,
-    /// The details were taken out because the server would not have them.
-    pub stripped: bool,
+    /// What is left of the details, because the server would not have them.
+    pub text: Text,
+}
+
+/// How much of a message's details is sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Text {
+    /// All.
+    #[default]
+    Whole,
+    /// The first line, which says what happened in our own words.
+    FirstLine,
+    /// None.
+    None,
 }
 
 /// The queue.
@@ -164,7 +177,7 @@ impl Outbox {
         self.queue.push(Queued {
             id: self.next,
             message,
-            stripped: false,
+            text: Text::Whole,
         });
         self.next += 1;
     }
@@ -180,16 +193,20 @@ impl Outbox {
         self.queue.iter().find(|queued| queued.id == id)
     }
 
-    /// Takes the details out; false when that was done before.
+    /// Takes details out: all but the first line, then that too; false when nothing is left to take.
     pub fn strip(&mut self, id: u64) -> bool {
         let found = self
             .queue
             .iter_mut()
-            .find(|queued| queued.id == id && !queued.stripped);
+            .find(|queued| queued.id == id && queued.text != Text::None);
         let Some(queued) = found else { return false };
-        queued.stripped = true;
+        queued.text = match queued.text {
+            Text::Whole => Text::FirstLine,
+            Text::FirstLine | Text::None => Text::None,
+        };
         if let Some(details) = queued.message.details_mut() {
-            *details = vec!["(the server refused the details of this message)".to_owned()];
+            details.truncate(usize::from(queued.text == Text::FirstLine));
+            details.push("(the server refused the details of this message)".to_owned());
         }
         true
     }
@@ -338,13 +355,22 @@ mod tests {
     }
 
     #[test]
-    fn details_are_stripped_once() {
+    fn details_are_stripped_from_their_end() {
         let mut outbox = Outbox::default();
         outbox.push(Message::Downloaded {
             action: action("1"),
-            details: vec!["x".into(); 3],
+            details: vec!["why".into(), "line".into(), "line".into()],
         });
+        let left = |outbox: &Outbox| {
+            let mut queued = outbox.get(0).unwrap().clone();
+            queued.message.details_mut().unwrap().clone()
+        };
         assert!(outbox.strip(0));
+        assert_eq!(left(&outbox).len(), 2);
+        assert_eq!(left(&outbox)[0], "why");
+        assert!(outbox.strip(0));
+        assert_eq!(left(&outbox).len(), 1);
+        assert_ne!(left(&outbox)[0], "why");
         assert!(!outbox.strip(0));
         assert!(!outbox.strip(1));
     }

@@ -117,6 +117,8 @@ pub fn view(guest: &mut Guest) -> anyhow::Result<View> {
             entries: guest
                 .ok(&format!("ls {MOUNT}{ENTRIES}"))?
                 .lines()
+                // Beside entries there are names that fill gaps until the next start of the service.
+                .filter(|name| name.ends_with(".conf"))
                 .map(str::to_owned)
                 .collect(),
             entry_a: guest.read_file(&format!("{MOUNT}{ENTRY_A}"))?,

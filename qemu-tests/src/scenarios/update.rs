@@ -58,7 +58,7 @@ fn run(ctx: &Ctx, kind: Kind) -> anyhow::Result<Vec<String>> {
         road.guest
             .wait_up()
             .with_context(|| format!("trial of {version}"))?;
-        let told = road.over(action, UPDATE_SECONDS)?;
+        let told = road.over_after_trial(action, UPDATE_SECONDS)?;
         ensure!(
             told["status"] == "finished",
             "{version}: the server was told {told}"

@@ -39,7 +39,8 @@ fn journal(system: &dyn System, boot: &str) -> Vec<String> {
     if boot.is_empty() || !boot.bytes().all(plain) {
         return Vec::new();
     }
-    let boot = format!("--boot={boot}");
+    // journalctl knows boots by 32 digits, the kernel writes its own as a UUID.
+    let boot = format!("--boot={}", boot.replace('-', ""));
     let ask = |more: &[&str]| -> Vec<String> {
         let arguments = [
             &[
@@ -147,7 +148,8 @@ mod tests {
             arguments: &[&str],
             _: Duration,
         ) -> Result<Output, ProgramError> {
-            assert_eq!((program, arguments[0]), ("journalctl", "--boot=b2"));
+            let boot = "--boot=0123456789abcdef0123456789abcdef";
+            assert_eq!((program, arguments[0]), ("journalctl", boot));
             let text = match arguments.contains(&"--priority=err") {
                 true => "[1] x.service: Failed\n[3] both\n",
                 false => "[2] info\n[3] both\n",
@@ -175,7 +177,10 @@ mod tests {
     fn the_last_boot_speaks() {
         let dir = tempfile::tempdir().unwrap();
         let places = Places::below(dir.path());
-        let boots = ["b1".to_owned(), "b2".to_owned()];
+        let boots = [
+            "f1".to_owned(),
+            "01234567-89ab-cdef-0123-456789abcdef".to_owned(),
+        ];
         let found = collect(&places, &Fake, &boots);
         assert_eq!(
             found.journal,

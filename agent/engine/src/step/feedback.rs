@@ -55,8 +55,8 @@ impl Turn<'_> {
         let settled = match result {
             Delivery::Taken | Delivery::Gone => true,
             Delivery::Retry => false,
-            // Malformed once: without the text, which is the only thing that can be wrong. Twice: a final answer is owed
-            // all the same, anything else is not worth it.
+            // Malformed: with less text, which is the only thing that can be wrong. Without any: a final answer is owed all
+            // the same, anything else is not worth it.
             Delivery::Malformed | Delivery::Quota => {
                 let stripped = self.record.outbox.strip(number);
                 !stripped && !matches!(queued.message, Message::Final { .. })
@@ -91,6 +91,12 @@ impl Turn<'_> {
                 self.record.told = Some(release);
             }
             Message::AutoConfirm { .. } => {}
+            // While an action is open, servers take the word on what is installed and forget it. Said again, it costs one
+            // small request.
+            Message::Final { success: false, .. } | Message::Cancel { accepted: true, .. } => {
+                self.record.told = None;
+                self.look_again();
+            }
             _ => self.look_again(),
         }
     }

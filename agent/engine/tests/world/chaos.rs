@@ -56,6 +56,7 @@ pub fn run(seed: u64, server: Box<dyn Server>, actions: u64) -> (World, Tally) {
         let patience = if rng.percent(15) { rng.below(30) } else { 6000 };
         for round in 0..patience {
             if world.quiet() {
+                world.check();
                 break;
             }
             disturb(&mut world, &mut rng, &mut tally, given.last());

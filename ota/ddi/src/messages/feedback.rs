@@ -112,11 +112,17 @@ impl Feedback {
         }
     }
 
-    /// Adds text, cut into pieces and to a number that the server keeps.
+    /// Adds text, cut into pieces and to a number that the server keeps, and without what it refuses: hawkBit answers 400
+    /// to a report in which it sees markup, and every kernel's stack dump has `<TASK>`.
     pub fn detail(mut self, text: &str) -> Self {
         let printable: Vec<char> = text
             .chars()
-            .map(|c| if c.is_control() && c != '\n' { ' ' } else { c })
+            .map(|c| match c {
+                '<' => '\u{2039}',
+                '>' => '\u{203a}',
+                c if c.is_control() && c != '\n' => ' ',
+                c => c,
+            })
             .collect();
         for piece in printable.chunks(LONGEST_DETAIL) {
             if self.status.details.len() < MOST_DETAILS {

@@ -166,6 +166,16 @@ fn long_text_becomes_pieces_that_the_server_keeps() {
 }
 
 #[test]
+fn nothing_looks_like_markup() {
+    let feedback =
+        Feedback::new(Execution::Closed, Finished::Failure).detail("Call Trace:\n <TASK>");
+    assert_eq!(
+        feedback.status.details,
+        ["Call Trace:\n \u{2039}TASK\u{203a}"]
+    );
+}
+
+#[test]
 fn the_rest() {
     let cancel: CancelAction = round_trip(json!({"id": "11", "cancelAction": {"stopId": "12"}}));
     assert_eq!(cancel.cancel_action.stop_id, ActionId::from(12));

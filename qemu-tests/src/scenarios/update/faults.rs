@@ -12,6 +12,7 @@ use crate::context::Ctx;
 use crate::deadline::Deadline;
 use crate::disk::esp::Esp;
 use crate::fleet::Hurry;
+use crate::guest::Guest;
 use crate::registry::{Group, Need, Test};
 use crate::release::Change;
 use crate::scenarios::bench::View;
@@ -42,8 +43,14 @@ pub const FAULTS: Test = Test {
 
 /// What the server is told when the boot loader had enough.
 const USED_UP: &str = "used up";
+/// What it is told when no try came beyond the initrd ...
+const NEVER_CAME_UP: &str = "0 of them came as far as the state partition";
+/// ... and a line of the journal when one did.
+const JOURNAL: &str = " systemd[1]: ";
 /// What the firmware's boot loader cannot have said: the kernel runs.
 const KERNEL: &str = "Linux version";
+/// KiB the service may need for an update, of any size.
+const MOST_MEMORY: u64 = 64 * 1024;
 /// Seconds under KVM for all tries of a trial, its way back and its report.
 const TRIES_SECONDS: u64 = 4 * UPDATE_SECONDS;
 
@@ -54,7 +61,7 @@ struct Bad {
     sequence: u64,
     change: Change,
     /// What the server must have been told, among other things.
-    why: &'static str,
+    why: &'static [&'static str],
 }
 
 fn rollback(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
@@ -65,14 +72,14 @@ fn rollback(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
             version: "0.2.1",
             sequence: 11,
             change: changes::failing_gate,
-            why: "roamcore-firewall",
+            why: &["required units: roamcore-firewall.service", JOURNAL],
         },
         Bad {
             what: "the kernel panics",
             version: "0.2.2",
             sequence: 12,
             change: changes::panicking,
-            why: USED_UP,
+            why: &[USED_UP, NEVER_CAME_UP],
         },
     ];
     let proofs = bad.iter().map(|bad| fails(&mut road, ctx, bad)).collect();
@@ -98,28 +105,28 @@ fn faults(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
             version: "0.3.4",
             sequence: 34,
             change: changes::hanging_initrd,
-            why: USED_UP,
+            why: &[USED_UP, NEVER_CAME_UP],
         },
         Bad {
             what: "PID 1 is frozen",
             version: "0.3.5",
             sequence: 35,
             change: changes::frozen_pid_1,
-            why: USED_UP,
+            why: &[USED_UP, "3 of them came as far", JOURNAL],
         },
         Bad {
             what: "the health gate hangs",
             version: "0.3.6",
             sequence: 36,
             change: changes::hanging_gate,
-            why: "deadline",
+            why: &["deadline", JOURNAL],
         },
         Bad {
             what: "the update service dies again and again",
             version: "0.3.7",
             sequence: 37,
             change: changes::agent_dies,
-            why: "roamcore-health",
+            why: &["roamcore-health", JOURNAL],
         },
     ];
     for bad in &bad {
@@ -164,14 +171,16 @@ fn fails(road: &mut Road, ctx: &Ctx, bad: &Bad) -> anyhow::Result<String> {
 }
 
 /// Waits for the end of an action in an error that says `why`, and for the system that ran before.
-fn given_up(road: &mut Road, action: i64, before: &View, why: &str) -> anyhow::Result<String> {
+fn given_up(road: &mut Road, action: i64, before: &View, why: &[&str]) -> anyhow::Result<String> {
     let told = road.over(action, TRIES_SECONDS)?;
     ensure!(told["status"] == "error", "the server was told {told}");
     let said = messages(&told);
-    ensure!(
-        said.contains(why),
-        "the server was not told `{why}`: {said}"
-    );
+    for why in why {
+        ensure!(
+            said.contains(why),
+            "the server was not told `{why}`: {said}"
+        );
+    }
     road.guest.wait_up()?;
     same(road, before)?;
     Ok(said)
@@ -265,6 +274,7 @@ fn spoilt(road: &mut Road, ctx: &Ctx) -> anyhow::Result<String> {
         },
     )?;
     road.written()?;
+    let memory = service_memory(&mut road.guest)?;
     let offset = crate::scenarios::corrupt::SUPERBLOCK;
     road.guest.ok(&format!(
         "d=/dev/disk/by-partlabel/{other}; b=$(od -An -tu1 -j {offset} -N 1 $d) && \
@@ -272,11 +282,26 @@ fn spoilt(road: &mut Road, ctx: &Ctx) -> anyhow::Result<String> {
     ))?;
     road.guest.ok("roamcore confirm")?;
     road.trial(action).context("a damaged slot")?;
-    let why = given_up(road, action, &before, USED_UP).context("a damaged slot")?;
+    let why =
+        given_up(road, action, &before, &[USED_UP, NEVER_CAME_UP]).context("a damaged slot")?;
     Ok(format!(
-        "a bit of the slot turned after the write: back on {} {}; the server was told {why}",
+        "a bit of the slot turned after the write: back on {} {}; the server was told {why}; the service had needed \
+         {memory} KiB at most for the update",
         before.slot, before.version
     ))
+}
+
+/// KiB that the update service had resident at most since its start.
+fn service_memory(guest: &mut Guest) -> anyhow::Result<u64> {
+    let peak = guest.ok(
+        "awk '/^VmHWM:/ {print $2}' /proc/$(systemctl show -P MainPID roamcore.service)/status",
+    )?;
+    let peak = peak.trim().parse().with_context(|| peak.clone())?;
+    ensure!(
+        peak <= MOST_MEMORY,
+        "the update service had {peak} KiB resident"
+    );
+    Ok(peak)
 }
 
 /// The trial's boot entry is gone at its first boot.
@@ -300,7 +325,7 @@ fn entry_lost(mut road: Road, ctx: &Ctx) -> anyhow::Result<(Road, String)> {
         Ok(esp.write_back(disk)?)
     })?;
     ensure!(gone.len() == 1, "counted entries: {gone:?}");
-    let why = given_up(&mut road, action, &before, "entry").context("a lost entry")?;
+    let why = given_up(&mut road, action, &before, &["entry"]).context("a lost entry")?;
     Ok((
         road,
         format!(
@@ -356,7 +381,7 @@ fn interrupted(mut road: Road, ctx: &Ctx) -> anyhow::Result<(Road, String)> {
     console.wait_for(KERNEL, deadline).context("the trial")?;
     let mut road = road.cut(ctx, "interrupted", |_| Ok(()))?;
     road.guest.wait_up().context("after the power cut")?;
-    let told = road.over(action, UPDATE_SECONDS)?;
+    let told = road.over_after_trial(action, UPDATE_SECONDS)?;
     ensure!(told["status"] == "finished", "the server was told {told}");
     let seen = road.settled()?;
     ensure!(

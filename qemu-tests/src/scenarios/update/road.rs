@@ -143,6 +143,14 @@ impl Road {
             .wait_over(lan(&mut self.guest)?, DEVICE, action, deadline)?)
     }
 
+    /// The same while a trial runs and the shell answers: the end must not come before the trial's.
+    pub fn over_after_trial(&mut self, action: i64, seconds: u64) -> anyhow::Result<Value> {
+        let told = self.over(action, seconds)?;
+        let on_trial = self.guest.run("test -e /run/roamcore/trial.json")?.status == 0;
+        ensure!(!on_trial, "the trial goes on, but the server heard {told}");
+        Ok(told)
+    }
+
     /// Cuts the power, lets somebody at the disk, and switches on again. The server goes on with what it knew.
     pub fn cut(
         self,
