@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  A 0.1.0 --deploy 0.1.1--> fetched, written, armed --reset--> B on trial, gate, commit --> server: finished
-//!          --deploy 0.1.2--> A again                                       (only what changed is fetched)
+//!          --deploy 0.1.2--> A again, the service killed on the way, a person's word awaited (only what changed is fetched)
 //! ```
 
 mod changes;
@@ -12,9 +12,14 @@ mod road;
 use anyhow::{Context as _, ensure};
 
 use crate::context::Ctx;
+use crate::fleet::Hurry;
+use crate::guest::Guest;
 use crate::registry::{Group, Need, Test};
+use crate::scenarios::bench::service_up;
 use road::{Kind, Offer, Road, UPDATE_SECONDS};
 
+/// Seconds of the service's life before each kill: in its start, in the plan, in the fetch.
+const KILLED_AFTER: [u32; 3] = [2, 12, 25];
 const NEEDS: &[Need] = &[Need::Image, Need::Builder, Need::Lan, Need::Fleet];
 
 /// The row.
@@ -49,11 +54,22 @@ fn run(ctx: &Ctx, kind: Kind) -> anyhow::Result<Vec<String>> {
             Offer::forced("0.1.1", 2, Some(changes::overlay_and_arguments)),
             "root-b",
         ),
-        (Offer::forced("0.1.2", 3, None), "root-a"),
+        (
+            Offer {
+                hurry: Hurry::Soft,
+                ..Offer::forced("0.1.2", 3, None)
+            },
+            "root-a",
+        ),
     ];
     for (offer, slot) in wanted {
         let version = offer.version;
         let action = road.deploy(ctx, &offer)?;
+        if offer.hurry == Hurry::Soft {
+            killed(&mut road.guest)?;
+            road.written()?;
+            road.guest.ok("roamcore confirm")?;
+        }
         road.trial(action)?;
         road.guest
             .wait_up()
@@ -82,4 +98,15 @@ fn run(ctx: &Ctx, kind: Kind) -> anyhow::Result<Vec<String>> {
     }
     road.guest.discard();
     Ok(proofs)
+}
+
+/// Kills the update service while it plans, fetches or writes; the update waits for a person's word after that.
+fn killed(guest: &mut Guest) -> anyhow::Result<()> {
+    for seconds in KILLED_AFTER {
+        service_up(guest)?;
+        guest.ok(&format!(
+            "sleep {seconds}; systemctl kill --signal=KILL roamcore.service"
+        ))?;
+    }
+    Ok(())
 }

@@ -31,9 +31,8 @@ fn number(name: &str, otherwise: u64) -> u64 {
 
 #[test]
 fn a_thousand_actions_on_the_real_server() {
-    let since_1970 = std::time::UNIX_EPOCH.elapsed().unwrap();
-    // Another one each time: what it finds is worth more than that it always passes.
-    let seed = number("CHAOS_SEED", since_1970.as_secs());
+    // The same one each time: nobody's change shall turn red by another's bad luck. Campaigns take other seeds.
+    let seed = number("CHAOS_SEED", 20_261_121);
     let actions = number("CHAOS_ACTIONS", 1000);
     println!("CHAOS_SEED={seed} CHAOS_ACTIONS={actions}");
     let start = Instant::now();
