@@ -13,7 +13,7 @@ use crate::bootfile;
 use crate::context::Ctx;
 use crate::machine::spec::MachineSpec;
 use crate::registry::{Group, Need, Test};
-use crate::scenarios::bench::{Bench, back_on_a, committed, prepare, rearm, view};
+use crate::scenarios::bench::{Bench, back_on_a, committed, prepare, rearm, service_up, view};
 
 /// The row.
 pub const TEST: Test = Test {
@@ -56,6 +56,7 @@ fn run(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
     )];
 
     let newer = seen.version;
+    service_up(&mut guest)?;
     rearm(
         &mut guest,
         &release,
