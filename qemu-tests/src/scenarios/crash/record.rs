@@ -187,7 +187,7 @@ fn settled(guest: &mut Guest, slot: &str) -> anyhow::Result<View> {
     loop {
         let status = guest.ok("roamcore status --json")?;
         let seen: Value = serde_json::from_str(&status).with_context(|| status.clone())?;
-        if seen["phase"] == "idle" {
+        if seen["answer"]["engine"]["phase"] == "idle" {
             break;
         }
         ensure!(deadline.pause(1000), "not idle: {status}");

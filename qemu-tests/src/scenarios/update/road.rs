@@ -124,7 +124,7 @@ impl Road {
         loop {
             let status = self.guest.ok("roamcore status --json")?;
             let seen: Value = serde_json::from_str(&status).with_context(|| status.clone())?;
-            if seen["phase"] == "verified" {
+            if seen["answer"]["engine"]["phase"] == "verified" {
                 return Ok(());
             }
             ensure!(
