@@ -58,6 +58,20 @@ impl Context {
         }
     }
 
+    /// The chunks that [`prepare`](Self::prepare) would read.
+    pub fn missing(&self, index: &Index, first: usize) -> Range<usize> {
+        let wanted = index.context_chunks(first);
+        match self.slides_to(&wanted) {
+            true => self.chunks.end..wanted.end,
+            false => wanted,
+        }
+    }
+
+    /// The window holds the beginning of what is wanted.
+    fn slides_to(&self, wanted: &Range<usize>) -> bool {
+        wanted.start < self.chunks.end && wanted.start >= self.chunks.start
+    }
+
     /// The context of the group whose first chunk is `first`.
     pub fn prepare(
         &mut self,
@@ -66,7 +80,7 @@ impl Context {
         slot: &dyn ReadAt,
     ) -> Result<(), ContextError> {
         let wanted = index.context_chunks(first);
-        if wanted.start >= self.chunks.end || wanted.start < self.chunks.start {
+        if !self.slides_to(&wanted) {
             self.buffer.clear();
             self.start = 0;
             self.chunks = wanted.start..wanted.start;

@@ -1,18 +1,19 @@
 //! Frames: fetched, decoded, checked, written.
 //!
 //! Owns the walk through the requests and the frames in them. Bytes are taken as they come; a frame is dealt with when it
-//! is whole, a group is written when its last frame is.
+//! is whole, a group is handed over to be written when its last frame is.
 //!
-//! Invariant: groups come in ascending order, so everything that a frame leans on is in the idle slot already.
+//! Invariant: groups come in ascending order, so everything that a frame leans on is in the idle slot already, or in
+//! memory on its way there; what is to be read from the slot was written before.
 
 use std::ops::Range;
 
+use super::behind::{Behind, Load, Places};
 use super::{ApplyError, Work};
 use crate::bits::Bits;
-use crate::chunk::ChunkId;
 use crate::context::Context;
 use crate::frame::{Decoder, FrameError};
-use crate::index::{Index, offset};
+use crate::index::Index;
 use crate::plan::{Fetches, Pick, small_frames};
 use crate::{Fetch, Stopped};
 
@@ -26,6 +27,29 @@ pub fn run(
     needed: &Bits,
     fetch: &mut dyn Fetch,
 ) -> Result<(), ApplyError> {
+    let (writer, places) = (
+        work.writer,
+        Places {
+            index: work.index,
+            plan: work.plan,
+            needed,
+            failed: work.failed,
+        },
+    );
+    // The scope waits for the writer, also after a failure: nobody writes to the slot when this returns.
+    std::thread::scope(|scope| {
+        let behind = Behind::start(scope, places, writer);
+        receive(work, behind, fetches, needed, fetch)
+    })
+}
+
+fn receive(
+    work: &mut Work<'_>,
+    behind: Behind,
+    fetches: &Fetches,
+    needed: &Bits,
+    fetch: &mut dyn Fetch,
+) -> Result<(), ApplyError> {
     let refuse = |source| ApplyError::Frame {
         part: 0,
         offset: 0,
@@ -34,7 +58,8 @@ pub fn run(
     let mut receiver = Receiver {
         queue: Queue::new(work.index, needed, &fetches.picks),
         work,
-        needed,
+        behind,
+        handed_over: 0,
         decoder: Decoder::new().map_err(refuse)?,
         context: Context::new(true),
         group: None,
@@ -74,12 +99,15 @@ pub fn run(
             });
         }
     }
+    receiver.behind.settle()?;
     receiver.report(true)
 }
 
 struct Receiver<'w, 'a> {
     work: &'w mut Work<'a>,
-    needed: &'w Bits,
+    behind: Behind,
+    /// One past the last chunk that was handed over to be written.
+    handed_over: usize,
     queue: Queue<'w>,
     decoder: Decoder,
     context: Context,
@@ -139,6 +167,7 @@ impl Receiver<'_, '_> {
     }
 
     fn report(&mut self, now: bool) -> Result<(), ApplyError> {
+        self.work.progress.written += self.behind.take_written();
         let done = self.work.progress.done;
         if now || done - self.reported >= REPORT {
             self.reported = done;
@@ -152,9 +181,13 @@ impl Receiver<'_, '_> {
         let index = self.work.index;
         let group = index.groups[wanted.group];
         if self.group != Some(wanted.group) {
-            self.context
-                .prepare(index, group.first as usize, self.work.idle)?;
-            self.raw.clear();
+            let first = group.first as usize;
+            let missing = self.context.missing(index, first);
+            if !missing.is_empty() && missing.start < self.handed_over {
+                self.behind.settle()?;
+            }
+            self.context.prepare(index, first, self.work.idle)?;
+            self.raw = self.behind.buffer();
             self.raw.resize(index.raw_len(group.chunks()), 0);
             self.group = Some(wanted.group);
         }
@@ -165,79 +198,29 @@ impl Receiver<'_, '_> {
             offset: wanted.start,
             source,
         };
-        self.decoder
-            .frame(
-                &self.frame,
-                self.context.bytes(index),
-                &mut self.raw[from..to],
-            )
-            .map_err(refuse)?;
-        let mut at = from;
-        for chunk in wanted.chunks.0..wanted.chunks.1 {
-            let end = at + index.chunk_len(chunk);
-            if ChunkId::of(&self.raw[at..end]) != index.ids[chunk] {
-                return Err(ApplyError::Content {
-                    part: wanted.part as usize,
-                    offset: wanted.start,
-                    chunk,
-                });
-            }
-            at = end;
+        let decoded = self.decoder.frame(
+            &self.frame,
+            self.context.bytes(index),
+            &mut self.raw[from..to],
+        );
+        if let Err(source) = decoded {
+            // It may be no fault of this frame, but of what it leans on: then that is what is told.
+            self.behind.settle()?;
+            return Err(refuse(source));
         }
         if wanted.last {
-            self.write(group.chunks())?;
             if wanted.chunks == (group.first as usize, group.end as usize) {
                 self.context.push(index, group.chunks(), &self.raw);
             }
+            let load = Load {
+                group: wanted.group,
+                large: wanted.large,
+                raw: std::mem::take(&mut self.raw),
+            };
+            self.behind.put(load)?;
+            self.handed_over = group.end as usize;
             // A group may have come in few bytes.
             self.report(true)?;
-        }
-        Ok(())
-    }
-
-    /// Writes the needed chunks of a group to all places that are not right already, neighbours at once.
-    fn write(&mut self, chunks: Range<usize>) -> Result<(), ApplyError> {
-        let (index, plan) = (self.work.index, self.work.plan);
-        // Place in the image, bytes of `raw`.
-        let mut run: Option<(u64, Range<usize>)> = None;
-        let mut at = 0;
-        for chunk in chunks.clone() {
-            let raw = at..at + index.chunk_len(chunk);
-            at = raw.end;
-            let right = plan.kept.get(chunk) && !self.work.failed.get(chunk);
-            if !self.needed.get(chunk) || right {
-                continue;
-            }
-            let place = index.chunk_offset(chunk);
-            match &mut run {
-                Some((start, bytes))
-                    if bytes.end == raw.start && *start + bytes.len() as u64 == place =>
-                {
-                    bytes.end = raw.end;
-                }
-                _ => {
-                    if let Some((start, bytes)) = run.replace((place, raw)) {
-                        self.work.write(&self.raw[bytes], start)?;
-                    }
-                }
-            }
-        }
-        if let Some((start, bytes)) = run {
-            self.work.write(&self.raw[bytes], start)?;
-        }
-        let mut at = 0;
-        for chunk in chunks {
-            let raw = at..at + index.chunk_len(chunk);
-            at = raw.end;
-            if !self.needed.get(chunk) {
-                continue;
-            }
-            for repeat in index.repeats_of(chunk) {
-                if !plan.kept_extras.get(repeat) || self.work.failed.get(chunk) {
-                    let place = offset(index.extras[repeat].place);
-                    self.work.write(&self.raw[raw.clone()], place)?;
-                }
-            }
         }
         Ok(())
     }
@@ -247,6 +230,7 @@ impl Receiver<'_, '_> {
 #[derive(Debug, Clone, Copy)]
 struct Wanted {
     group: usize,
+    large: bool,
     /// First chunk in it, and one past the last.
     chunks: (usize, usize),
     part: u32,
@@ -285,6 +269,7 @@ impl<'a> Queue<'a> {
         }
         Some(Wanted {
             group: pick.group as usize,
+            large: true,
             chunks: (group.first as usize, group.end as usize),
             part: group.large.part,
             start: group.large.start,
@@ -301,6 +286,7 @@ impl<'a> Queue<'a> {
         let (chunk, start, end) = needed.next()?;
         Some(Wanted {
             group,
+            large: false,
             chunks: (chunk, chunk + 1),
             part: span.small.part,
             start,

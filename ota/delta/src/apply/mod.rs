@@ -7,9 +7,12 @@
 //!  '---- each read before it is written over ----'                                   '- contexts are in place -'
 //! ```
 //!
+//! Frames are written by a thread of its own, behind the one that fetches and decodes; everything else by the caller's.
+//!
 //! Invariant: no byte is written whose chunk was not hashed on the way. A copy whose source has changed is fetched
 //! instead; a frame that does not give its chunks stops everything.
 
+mod behind;
 mod copy;
 mod error;
 mod fetch;
@@ -58,6 +61,7 @@ pub fn apply(
     if plan.image_sha256 != index.image_sha256 || idle.size() < index.image_size {
         return Err(ApplyError::OtherPlan);
     }
+    let failed = Bits::new(index.ids.len());
     let mut work = Work {
         index,
         plan,
@@ -71,21 +75,56 @@ pub fn apply(
             downloaded: 0,
             written: 0,
         },
-        unsynced: 0,
-        sync_after: (index.image_size / SYNC_PART).clamp(SYNC_LEAST, SYNC_MOST),
-        failed: Bits::new(index.ids.len()),
+        writer: Writer {
+            idle,
+            unsynced: 0,
+            sync_after: (index.image_size / SYNC_PART).clamp(SYNC_LEAST, SYNC_MOST),
+        },
+        failed: &failed,
         fallback: 0,
     };
     work.moves()?;
     work.copies()?;
     work.zeros()?;
     work.frames(fetch)?;
-    work.sync()?;
+    work.writer.sync()?;
     Ok(Applied {
         downloaded: work.progress.downloaded,
         written: work.progress.written,
         fallback: work.fallback,
     })
+}
+
+/// Writes to the idle slot, and syncs it now and then.
+#[derive(Clone, Copy)]
+struct Writer<'a> {
+    idle: &'a dyn Target,
+    unsynced: u64,
+    sync_after: u64,
+}
+
+impl Writer<'_> {
+    /// Syncs before it would be too much, not after: then no more than that is ever unsynced.
+    fn write(&mut self, bytes: &[u8], offset: u64) -> Result<(), ApplyError> {
+        let length = bytes.len() as u64;
+        if self.unsynced > 0 && self.unsynced + length > self.sync_after {
+            self.sync()?;
+        }
+        self.idle
+            .write_all_at(bytes, offset)
+            .map_err(|source| ApplyError::Write {
+                offset,
+                length,
+                source,
+            })?;
+        self.unsynced += length;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), ApplyError> {
+        self.unsynced = 0;
+        self.idle.sync().map_err(ApplyError::Sync)
+    }
 }
 
 struct Work<'a> {
@@ -95,10 +134,9 @@ struct Work<'a> {
     idle: &'a dyn Target,
     observer: &'a mut dyn Observer,
     progress: Progress,
-    unsynced: u64,
-    sync_after: u64,
+    writer: Writer<'a>,
     /// Chunks whose source had changed: they are fetched, and written to all their places.
-    failed: Bits,
+    failed: &'a Bits,
     fallback: u64,
 }
 
@@ -191,27 +229,10 @@ impl Work<'_> {
         fetch::run(self, fetches, &needed, fetch)
     }
 
-    /// Writes to the idle slot, and syncs it now and then.
     fn write(&mut self, bytes: &[u8], offset: u64) -> Result<(), ApplyError> {
-        let length = bytes.len() as u64;
-        self.idle
-            .write_all_at(bytes, offset)
-            .map_err(|source| ApplyError::Write {
-                offset,
-                length,
-                source,
-            })?;
-        self.progress.written += length;
-        self.unsynced += length;
-        if self.unsynced >= self.sync_after {
-            self.sync()?;
-        }
+        self.writer.write(bytes, offset)?;
+        self.progress.written += bytes.len() as u64;
         Ok(())
-    }
-
-    fn sync(&mut self) -> Result<(), ApplyError> {
-        self.unsynced = 0;
-        self.idle.sync().map_err(ApplyError::Sync)
     }
 
     fn copied(&mut self, bytes: u64) -> Result<(), ApplyError> {
