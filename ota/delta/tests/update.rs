@@ -7,6 +7,8 @@
 
 mod common;
 
+use std::sync::atomic::Ordering;
+
 use common::*;
 use roamcore_delta::{ErrorClass, Plan, PlanOptions, Quiet, ReadAt, apply, predict};
 
@@ -261,4 +263,37 @@ fn trusting_nothing_fetches_everything() {
     let mut server = Server::new(&release.parts);
     apply(&release.index, &plan, None, &slot, &mut server, &mut Quiet).unwrap();
     assert_eq!(slot.content(), release.image);
+}
+
+/// What is right, what is elsewhere and what is something else: whatever the idle slot holds, one reading tells.
+#[test]
+fn the_idle_slot_is_read_once() {
+    let mut random = Random(77);
+    let mut new = image(&mut random, 4000);
+    // A run of zeros that no thread holds in memory as a whole.
+    new[1 << 20..5 << 20].fill(0);
+    let release = release(new, &options());
+    let size = release.image.len();
+    let mut half = release.image.clone();
+    half[size / 3..].rotate_left(7 * 4096);
+    for old in [
+        random.bytes(size),
+        vec![0; size],
+        half,
+        release.image.clone(),
+    ] {
+        for threads in [1, 4] {
+            let slot = Slot::new(old.clone());
+            let options = PlanOptions {
+                threads,
+                ..PlanOptions::default()
+            };
+            let plan = Plan::make(&release.index, None, &slot, &options, &mut Quiet).unwrap();
+            assert_eq!(plan.is_complete(), old == release.image);
+            // Threads read into their neighbours' regions, and ahead of where they end.
+            let most = size as u64 + threads as u64 * (1536 << 10);
+            let read = slot.read.load(Ordering::Relaxed);
+            assert!(read <= most, "{read} of {size} by {threads}");
+        }
+    }
 }

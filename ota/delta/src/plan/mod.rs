@@ -5,9 +5,9 @@
 //!
 //! ```text
 //!  1  idle slot, place by place      kept
-//!  2  running slot, cut anew         copied; it is never written, so any order will do
-//!  3  idle slot where not kept       moved: read before anything is written over it
-//!  4  the rest                       fetched
+//!     and cut anew where not right   moved: read before anything is written over it
+//!  2  running slot, cut anew         copied rather than moved: it is never written, so any order will do
+//!  3  the rest                       fetched
 //! ```
 
 mod moves;
@@ -20,12 +20,11 @@ use std::ops::ControlFlow;
 use roamcore_ota::Digest;
 
 use crate::bits::Bits;
-use crate::chunk::BLOCK;
 use crate::index::{Index, What};
-use crate::{Observer, ReadAt, Stage};
+use crate::{Observer, ReadAt};
 use moves::Move;
 pub(crate) use ranges::{Fetches, Pick, choose, small_frames};
-use scan::{Cancelled, Skip};
+use scan::Cancelled;
 use table::Table;
 
 /// How a plan is made.
@@ -47,7 +46,8 @@ pub struct PlanOptions {
 impl Default for PlanOptions {
     fn default() -> Self {
         PlanOptions {
-            threads: 2,
+            // More than processors, so that the disk has something to do while some of them hash; each costs 2 MiB.
+            threads: 4,
             // A request's headers, both ways, and a little for the time of a round trip.
             gap_bytes: 4 * 1024,
             requests: 200,
@@ -164,10 +164,11 @@ impl Sources {
         };
     }
 
-    /// Of several places the lowest, so that a plan does not depend on which thread was first.
+    /// Of several places the lowest, so that a plan does not depend on which thread was first; and the running slot rather
+    /// than the idle one.
     fn offer(&mut self, chunk: usize, new: Source) {
         let better = match (self.get(chunk), new) {
-            (Source::Frame, _) => true,
+            (Source::Frame, _) | (Source::Moved(_), Source::Running(_)) => true,
             (Source::Running(old), Source::Running(new)) => new < old,
             (Source::Moved(old), Source::Moved(new)) => new < old,
             _ => false,
@@ -175,6 +176,10 @@ impl Sources {
         if better {
             self.set(chunk, new);
         }
+    }
+
+    fn not_kept(&self) -> impl Iterator<Item = usize> + Clone + '_ {
+        (0..self.kinds.len()).filter(|c| !matches!(self.get(*c), Source::Kept(_)))
     }
 
     fn missing(&self) -> impl Iterator<Item = usize> + Clone + '_ {
@@ -228,55 +233,36 @@ impl Plan {
         observer: &mut dyn Observer,
     ) -> Result<(), PlanError> {
         let threads = self.options.threads;
+        let sources = &mut self.sources;
+        let table = Table::new(index, 0..index.ids.len());
         let marks = (&self.kept, &self.kept_extras);
-        self.summary.unreadable += scan::in_place(index, idle, threads, marks, observer)?;
-        let right = self.keep(index);
-        for (stage, slot) in [(Stage::ScanRunning, running), (Stage::ScanIdle, Some(idle))] {
-            let (Some(slot), true) = (slot, self.sources.missing().next().is_some()) else {
-                continue;
-            };
-            let table = Table::new(index, self.sources.missing());
-            let sources = &mut self.sources;
-            let mut take = |chunk: u32, block| {
-                let source = match stage {
-                    Stage::ScanRunning => Source::Running(block),
-                    _ => Source::Moved(block),
-                };
-                sources.offer(chunk as usize, source);
-            };
-            let skip = Skip {
-                blocks: &right,
-                image_size: index.image_size,
-            };
-            let skip = (stage == Stage::ScanIdle).then_some(&skip);
-            let bad = scan::elsewhere(slot, &table, threads, skip, &mut take, stage, observer)?;
-            self.summary.unreadable += bad;
-        }
+        let mut take = |chunk: u32, block| sources.offer(chunk as usize, Source::Moved(block));
+        self.summary.unreadable +=
+            scan::idle(index, idle, &table, threads, marks, &mut take, observer)?;
+        drop(table);
+        self.keep(index);
+        let Some(running) = running.filter(|_| self.sources.not_kept().next().is_some()) else {
+            return Ok(());
+        };
+        let table = Table::new(index, self.sources.not_kept());
+        let sources = &mut self.sources;
+        let mut take = |chunk: u32, block| sources.offer(chunk as usize, Source::Running(block));
+        self.summary.unreadable += scan::running(running, &table, threads, &mut take, observer)?;
         Ok(())
     }
 
-    /// Chunks with a right place are sources for their other places. Returns the blocks that are right.
-    fn keep(&mut self, index: &Index) -> Bits {
-        let right = Bits::new((index.image_size / BLOCK as u64) as usize);
-        let mark = |place: u32, bytes: u64| {
-            let first = place as usize;
-            (first..first + (bytes / BLOCK as u64) as usize).for_each(|b| right.set(b));
-        };
+    /// Chunks with a right place are sources for their other places.
+    fn keep(&mut self, index: &Index) {
         for (at, extra) in index.extras.iter().enumerate() {
-            if self.kept_extras.get(at) {
-                mark(extra.place, index.extra_len(extra));
-                if let What::Repeat(chunk) = extra.what {
-                    self.sources.set(chunk as usize, Source::Kept(extra.place));
-                }
+            if let (What::Repeat(chunk), true) = (extra.what, self.kept_extras.get(at)) {
+                self.sources.set(chunk as usize, Source::Kept(extra.place));
             }
         }
         for chunk in 0..index.ids.len() {
             if self.kept.get(chunk) {
-                mark(index.places[chunk], index.chunk_len(chunk) as u64);
                 self.sources.set(chunk, Source::Kept(index.places[chunk]));
             }
         }
-        right
     }
 
     fn order(&mut self, index: &Index) {

@@ -1,7 +1,8 @@
 //! Reading slots: what is in its place, and where is the rest?
 //!
 //! Owns the threads that hash. Never does: write, or give up over a block that cannot be read: such a block is simply no
-//! source.
+//! source. Reads a slot once: the idle one's pieces are judged in their places, and what is not right is cut at once,
+//! while it is in memory.
 //!
 //! ```text
 //!  thread 0  |---- region ----|           each thread reads a region of its own, one piece at a time,
@@ -22,6 +23,11 @@ use crate::{Observer, Progress, ReadAt, Stage};
 
 /// Bytes read at a time by each thread.
 const SEGMENT: usize = 1 << 20;
+/// Bytes of a long piece that are judged at a time.
+const STEP: usize = 256 << 10;
+/// Bytes that stay in memory behind the place that is looked at: the cuts of the idle slot run ahead of the pieces by less
+/// than a chunk.
+const KEEP: usize = MAX;
 /// Bytes before a region from which its thread starts cutting: a few dozen chunks, enough for cuts to agree.
 const LEAD_IN: u64 = 256 << 10;
 /// A device that fails this often is not worth more attempts, each of which may take seconds.
@@ -40,21 +46,32 @@ struct News {
     found: Vec<(u32, u32)>,
 }
 
-/// Marks what already lies in its place in `idle`: chunks, and the extras of the index. Returns unreadable bytes.
-pub fn in_place(
+/// Marks what already lies in its place in `idle`: chunks, and the extras of the index. Cuts the rest and tells where the
+/// chunks of `table` are. Returns unreadable bytes.
+pub fn idle(
     index: &Index,
     idle: &dyn ReadAt,
+    table: &Table<'_>,
     threads: usize,
     (chunks, extras): (&Bits, &Bits),
+    take: &mut dyn FnMut(u32, u32),
     observer: &mut dyn Observer,
 ) -> Result<u64, Cancelled> {
-    let total = index.image_size;
+    let total = whole_blocks(idle);
+    // A piece belongs to one thread as a whole, or a long run of zeros would be read by several.
+    let border = |at: u64| match Pieces::from(index, at).next() {
+        Some(piece) => piece.offset,
+        None => at.max(index.image_size),
+    };
     let job = |region: Range<u64>, tell: &Teller<'_>| {
-        let mut reader = Reader::new(idle);
+        let region = border(region.start)..border(region.end);
+        let mut reader = Reader::new(idle, total);
+        let mut cuts = Cuts::new(table, &region);
         for piece in Pieces::from(index, region.start) {
             if piece.offset >= region.end {
                 break;
             }
+            cuts.until(piece.offset, &mut reader, tell)?;
             let right = reader.judge(piece.offset, piece.length, |bytes| match piece.is {
                 Is::Chunk(chunk) => ChunkId::of(bytes) == index.ids[chunk],
                 Is::Extra(at) => match index.extras[at].what {
@@ -67,89 +84,87 @@ pub fn in_place(
                 Is::Extra(at) if right => extras.set(at),
                 _ => {}
             }
-            tell.news(News {
-                bytes: piece.length,
-                unreadable: reader.take_unreadable(),
-                found: Vec::new(),
-            })?;
+            if right {
+                cuts.go_to(piece.offset + piece.length, &mut reader, None, tell)?;
+            }
         }
-        Some(())
+        cuts.until(region.end, &mut reader, tell)
     };
-    let mut unreadable = 0;
-    let mut hear = |news: &News| unreadable += news.unreadable;
-    let watch = (Stage::ScanIdle, total, observer);
-    run(total, threads, &job, &mut hear, watch)?;
-    Ok(unreadable)
+    listen(total, threads, &job, take, (Stage::ScanIdle, observer))
 }
 
-/// Cuts a slot into chunks and tells where those of `table` are, the lowest place of each last. Blocks that `skip`
-/// names are not read. Returns unreadable bytes.
-pub fn elsewhere(
+/// Cuts the running slot into chunks and tells where those of `table` are. Returns unreadable bytes.
+pub fn running(
     slot: &dyn ReadAt,
     table: &Table<'_>,
     threads: usize,
-    skip: Option<&Skip<'_>>,
     take: &mut dyn FnMut(u32, u32),
-    stage: Stage,
     observer: &mut dyn Observer,
 ) -> Result<u64, Cancelled> {
-    let total = slot.size() / BLOCK as u64 * BLOCK as u64;
+    let total = whole_blocks(slot);
     let job = |region: Range<u64>, tell: &Teller<'_>| {
-        let cutter = Cutter::new();
-        let mut reader = Reader::new(slot);
-        let mut at = region.start.saturating_sub(LEAD_IN);
-        while at < region.end {
-            if skip.is_some_and(|skip| skip.has(at)) {
-                at += BLOCK as u64;
-                tell.news(News {
-                    bytes: BLOCK as u64,
-                    ..News::default()
-                })?;
-                continue;
-            }
-            let length = (total - at).min(MAX as u64);
-            let mut found = Vec::new();
-            let step = match reader.window(at, length, total) {
+        let mut reader = Reader::new(slot, total);
+        Cuts::new(table, &region).until(region.end, &mut reader, tell)
+    };
+    listen(total, threads, &job, take, (Stage::ScanRunning, observer))
+}
+
+/// Bytes of a slot that are looked at, whatever the partition's size.
+fn whole_blocks(slot: &dyn ReadAt) -> u64 {
+    slot.size() / BLOCK as u64 * BLOCK as u64
+}
+
+/// Where a thread is with cutting.
+struct Cuts<'a> {
+    cutter: Cutter,
+    table: &'a Table<'a>,
+    /// First byte of the region; what is before it is the neighbour's.
+    start: u64,
+    at: u64,
+}
+
+impl<'a> Cuts<'a> {
+    fn new(table: &'a Table<'a>, region: &Range<u64>) -> Self {
+        Cuts {
+            cutter: Cutter::new(),
+            table,
+            start: region.start,
+            at: region.start.saturating_sub(LEAD_IN),
+        }
+    }
+
+    /// Cuts up to `end` and at most a chunk beyond. None when the scan shall stop.
+    fn until(&mut self, end: u64, reader: &mut Reader<'_>, tell: &Teller<'_>) -> Option<()> {
+        while self.at < end {
+            let mut found = None;
+            let step = match reader.window(self.at, MAX) {
                 None => BLOCK,
                 Some(window) => {
-                    let cut = cutter.next(window);
+                    let cut = self.cutter.next(window);
                     if let Cut::Data(_) = cut {
                         let id = ChunkId::of(&window[..cut.len()]);
-                        let block = (at / BLOCK as u64) as u32;
-                        found.extend(table.find(&id).map(|chunk| (chunk, block)));
+                        let block = (self.at / BLOCK as u64) as u32;
+                        found = self.table.find(&id).map(|chunk| (chunk, block));
                     }
                     cut.len()
                 }
             };
-            at += step as u64;
-            tell.news(News {
-                bytes: if at > region.start { step as u64 } else { 0 },
-                unreadable: reader.take_unreadable(),
-                found,
-            })?;
+            self.go_to(self.at + step as u64, reader, found, tell)?;
         }
         Some(())
-    };
-    let mut unreadable = 0;
-    let mut hear = |news: &News| {
-        unreadable += news.unreadable;
-        for (chunk, block) in &news.found {
-            take(*chunk, *block);
-        }
-    };
-    run(total, threads, &job, &mut hear, (stage, total, observer))?;
-    Ok(unreadable)
-}
+    }
 
-/// Blocks of the idle slot that hold what they shall.
-pub struct Skip<'a> {
-    pub blocks: &'a Bits,
-    pub image_size: u64,
-}
-
-impl Skip<'_> {
-    fn has(&self, at: u64) -> bool {
-        at < self.image_size && self.blocks.get((at / BLOCK as u64) as usize)
+    /// Goes on at `at`, unless that is behind, and tells so.
+    fn go_to(
+        &mut self,
+        at: u64,
+        reader: &mut Reader<'_>,
+        found: Option<(u32, u32)>,
+        tell: &Teller<'_>,
+    ) -> Option<()> {
+        let bytes = at.saturating_sub(self.at.max(self.start));
+        self.at = self.at.max(at);
+        tell.news(bytes, reader.take_unreadable(), found)
     }
 }
 
@@ -162,11 +177,11 @@ struct Teller<'a> {
 
 impl Teller<'_> {
     /// None when the scan shall stop.
-    fn news(&self, news: News) -> Option<()> {
+    fn news(&self, bytes: u64, unreadable: u64, found: Option<(u32, u32)>) -> Option<()> {
         let mut kept = self.kept.borrow_mut();
-        kept.bytes += news.bytes;
-        kept.unreadable += news.unreadable;
-        kept.found.extend(news.found);
+        kept.bytes += bytes;
+        kept.unreadable += unreadable;
+        kept.found.extend(found);
         if kept.bytes < SEGMENT as u64 && kept.found.len() < 512 {
             return Some(());
         }
@@ -182,19 +197,20 @@ impl Drop for Teller<'_> {
     }
 }
 
-/// Splits `total` bytes between threads and listens to them.
-fn run(
+/// Splits `total` bytes between threads and listens to them. Returns unreadable bytes.
+fn listen(
     total: u64,
     threads: usize,
     job: &(dyn Fn(Range<u64>, &Teller<'_>) -> Option<()> + Sync),
-    hear: &mut dyn FnMut(&News),
-    (stage, size, observer): (Stage, u64, &mut dyn Observer),
-) -> Result<(), Cancelled> {
+    take: &mut dyn FnMut(u32, u32),
+    (stage, observer): (Stage, &mut dyn Observer),
+) -> Result<u64, Cancelled> {
     let blocks = total / BLOCK as u64;
     let threads = (threads.clamp(1, 64) as u64).min(blocks.max(1));
     let region = |n: u64| blocks * n / threads * BLOCK as u64;
     let stop = AtomicBool::new(false);
     let mut outcome = Ok(());
+    let mut unreadable = 0;
     std::thread::scope(|scope| {
         let (send, news) = mpsc::sync_channel(threads as usize * 2);
         for n in 0..threads {
@@ -208,12 +224,15 @@ fn run(
         drop(send);
         let mut done = 0;
         for news in news {
-            done = (done + news.bytes).min(size);
-            hear(&news);
+            unreadable += news.unreadable;
+            for (chunk, block) in news.found {
+                take(chunk, block);
+            }
+            done = (done + news.bytes).min(total);
             let progress = Progress {
                 stage,
                 done,
-                total: size,
+                total,
                 downloaded: 0,
                 written: 0,
             };
@@ -223,12 +242,14 @@ fn run(
             }
         }
     });
-    outcome
+    outcome.map(|()| unreadable)
 }
 
-/// Reads ahead, and block by block where reading fails.
+/// A window that slides over a slot. Reads ahead, and block by block where reading fails.
 struct Reader<'a> {
     slot: &'a dyn ReadAt,
+    /// Bytes of the slot.
+    total: u64,
     buffer: Vec<u8>,
     /// What of the slot the buffer holds.
     start: u64,
@@ -240,10 +261,11 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(slot: &'a dyn ReadAt) -> Self {
+    fn new(slot: &'a dyn ReadAt, total: u64) -> Self {
         Reader {
             slot,
-            buffer: vec![0; SEGMENT],
+            total,
+            buffer: vec![0; KEEP + STEP + SEGMENT],
             start: 0,
             held: 0,
             careful: 0,
@@ -256,56 +278,61 @@ impl<'a> Reader<'a> {
         std::mem::take(&mut self.unreadable)
     }
 
-    /// `length` bytes at `at`, or none where the first block of them cannot be read. Shorter where a block further on
-    /// cannot. Reads ahead, but not beyond `end`.
-    fn window(&mut self, at: u64, length: u64, end: u64) -> Option<&[u8]> {
+    /// `length` bytes at `at`, at most [`STEP`], or none where the first block of them cannot be read. Shorter where a
+    /// block further on cannot, or the slot ends.
+    fn window(&mut self, at: u64, length: usize) -> Option<&[u8]> {
+        let length = (self.total.saturating_sub(at)).min(length as u64) as usize;
         let have = self.start + self.held as u64;
-        if at < self.start || at + length > have {
-            let ahead = if at < self.careful {
-                length
-            } else {
-                SEGMENT as u64
-            };
-            self.load(at, (end - at).min(ahead) as usize);
+        if at < self.start || at > have {
+            (self.start, self.held) = (at, 0);
+            self.load(length);
+        } else if at + length as u64 > have {
+            let behind = (at - self.start).saturating_sub(KEEP as u64) as usize;
+            self.buffer.copy_within(behind..self.held, 0);
+            self.start += behind as u64;
+            self.held -= behind;
+            self.load((at + length as u64 - have) as usize);
         }
         let from = (at - self.start) as usize;
-        let to = (from + length as usize).min(self.held);
-        (to > from).then(|| &self.buffer[from..to])
-    }
-
-    /// Loads at most `length` bytes from `at`, up to the first block that cannot be read.
-    fn load(&mut self, at: u64, length: usize) {
-        (self.start, self.held) = (at, 0);
-        if self.bad < MAX_BAD_BLOCKS {
-            let buffer = &mut self.buffer[..length];
-            if self.slot.read_exact_at(buffer, at).is_ok() {
-                self.held = length;
-                return;
-            }
-            self.careful = self.careful.max(at + length as u64);
-            for block in buffer.chunks_mut(BLOCK) {
-                let place = at + self.held as u64;
-                if self.slot.read_exact_at(block, place).is_err() {
-                    self.bad += 1;
-                    break;
-                }
-                self.held += block.len();
-            }
-        }
-        if self.held == 0 {
+        let to = (from + length).min(self.held);
+        if to <= from {
             self.unreadable += BLOCK as u64;
+            return None;
+        }
+        Some(&self.buffer[from..to])
+    }
+
+    /// Loads `least` bytes or more behind those that are held, up to the first block that cannot be read.
+    fn load(&mut self, least: usize) {
+        let at = self.start + self.held as u64;
+        let ahead = if at < self.careful { least } else { SEGMENT };
+        let length = self.total.saturating_sub(at).min(ahead as u64) as usize;
+        if self.bad >= MAX_BAD_BLOCKS {
+            return;
+        }
+        let buffer = &mut self.buffer[self.held..self.held + length];
+        if self.slot.read_exact_at(buffer, at).is_ok() {
+            self.held += length;
+            return;
+        }
+        self.careful = self.careful.max(at + length as u64);
+        for (number, block) in buffer.chunks_mut(BLOCK).enumerate() {
+            let place = at + (number * BLOCK) as u64;
+            if self.slot.read_exact_at(block, place).is_err() {
+                self.bad += 1;
+                break;
+            }
+            self.held += block.len();
         }
     }
 
-    /// True when all of a piece is right. Pieces longer than the buffer are judged bit by bit.
+    /// True when all of a piece is right. Long pieces are judged bit by bit.
     fn judge(&mut self, offset: u64, length: u64, right: impl Fn(&[u8]) -> bool) -> bool {
-        // Read ahead in whole blocks, whatever the partition's size.
-        let size = self.slot.size() / BLOCK as u64 * BLOCK as u64;
         let mut at = offset;
         while at < offset + length {
-            let step = (offset + length - at).min(SEGMENT as u64);
-            match self.window(at, step, size) {
-                Some(bytes) if bytes.len() as u64 == step && right(bytes) => at += step,
+            let step = (offset + length - at).min(STEP as u64) as usize;
+            match self.window(at, step) {
+                Some(bytes) if bytes.len() == step && right(bytes) => at += step as u64,
                 _ => return false,
             }
         }

@@ -124,6 +124,8 @@ pub struct Slot {
     pub syncs: AtomicU64,
     pub largest_unsynced: AtomicU64,
     unsynced: AtomicU64,
+    /// Bytes that were read.
+    pub read: AtomicU64,
     /// Blocks that cannot be read.
     pub bad: Vec<Range<u64>>,
 }
@@ -137,6 +139,7 @@ impl Slot {
             syncs: AtomicU64::new(0),
             largest_unsynced: AtomicU64::new(0),
             unsynced: AtomicU64::new(0),
+            read: AtomicU64::new(0),
             bad: Vec::new(),
         }
     }
@@ -161,6 +164,7 @@ impl ReadAt for Slot {
             buf.fill(0xee);
             return Err(io::Error::other("medium error"));
         }
+        self.read.fetch_add(buf.len() as u64, Ordering::Relaxed);
         self.bytes.lock().unwrap().read_exact_at(buf, offset)
     }
 
