@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 /// What is being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// The idle slot is read: what is already in its place?
+    /// The idle slot is read: what is already in its place, and what can be moved?
     ScanIdle,
     /// The running slot is read: what can be copied?
     ScanRunning,

@@ -135,8 +135,8 @@ pub struct Behind {
 }
 
 impl Behind {
-    /// Starts the writer. It ends when this is dropped, and writes before that what was handed over: the next plan finds
-    /// it.
+    /// Starts the writer. It ends when this is dropped, and writes before that what was handed over: the next plan
+    /// finds it.
     pub fn start<'scope, 'env: 'scope>(
         scope: &'scope Scope<'scope, 'env>,
         places: Places<'env>,

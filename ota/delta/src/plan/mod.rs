@@ -164,8 +164,8 @@ impl Sources {
         };
     }
 
-    /// Of several places the lowest, so that a plan does not depend on which thread was first; and the running slot rather
-    /// than the idle one.
+    /// Of several places the lowest, so that a plan does not depend on which thread was first; and the running slot
+    /// rather than the idle one.
     fn offer(&mut self, chunk: usize, new: Source) {
         let better = match (self.get(chunk), new) {
             (Source::Frame, _) | (Source::Moved(_), Source::Running(_)) => true,

@@ -25,8 +25,8 @@ use crate::{Observer, Progress, ReadAt, Stage};
 const SEGMENT: usize = 1 << 20;
 /// Bytes of a long piece that are judged at a time.
 const STEP: usize = 256 << 10;
-/// Bytes that stay in memory behind the place that is looked at: the cuts of the idle slot run ahead of the pieces by less
-/// than a chunk.
+/// Bytes that stay in memory behind the place that is looked at: the cuts of the idle slot run ahead of the pieces by
+/// less than a chunk.
 const KEEP: usize = MAX;
 /// Bytes before a region from which its thread starts cutting: a few dozen chunks, enough for cuts to agree.
 const LEAD_IN: u64 = 256 << 10;
@@ -46,8 +46,8 @@ struct News {
     found: Vec<(u32, u32)>,
 }
 
-/// Marks what already lies in its place in `idle`: chunks, and the extras of the index. Cuts the rest and tells where the
-/// chunks of `table` are. Returns unreadable bytes.
+/// Marks what already lies in its place in `idle`: chunks, and the extras of the index. Cuts the rest and tells where
+/// the chunks of `table` are. Returns unreadable bytes.
 pub fn idle(
     index: &Index,
     idle: &dyn ReadAt,
