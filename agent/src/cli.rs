@@ -15,8 +15,9 @@ roamcore-agent: what runs on the device
   verify-slot [--json]                      read the whole running slot through verity
   commit                                    make a healthy trial boot permanent
   trial-failed REASON                       note why this trial boot fails, for the report after the rollback
+  begin-boot                                count this boot of a committed slot, before its root is opened
   fall-over                                 count a failed boot of a committed slot; after three, boot the other once
-  healthy                                   end that count: this boot came up
+  healthy                                   end those counts: this boot came up
   settings                                  settings from SMBIOS strings (development images)
 
 Options:
@@ -50,6 +51,8 @@ pub enum Command {
     Commit,
     /// `trial-failed`
     TrialFailed { reason: String },
+    /// `begin-boot`
+    BeginBoot,
     /// `fall-over`
     FallOver,
     /// `healthy`
@@ -111,6 +114,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Call, lexo
         Some("trial-failed") => Command::TrialFailed {
             reason: reason.ok_or("trial-failed needs a reason")?,
         },
+        Some("begin-boot") => Command::BeginBoot,
         Some("fall-over") => Command::FallOver,
         Some("healthy") => Command::Healthy,
         Some("settings") => Command::Settings,
@@ -134,7 +138,7 @@ mod tests {
 
     #[test]
     fn table() {
-        let cases: [(&str, Result<Command, &str>); 15] = [
+        let cases: [(&str, Result<Command, &str>); 16] = [
             (
                 "prepare-root --sysroot /s",
                 Ok(Command::PrepareRoot {
@@ -154,6 +158,7 @@ mod tests {
             ),
             ("commit", Ok(Command::Commit)),
             ("settings", Ok(Command::Settings)),
+            ("begin-boot", Ok(Command::BeginBoot)),
             ("fall-over", Ok(Command::FallOver)),
             ("healthy", Ok(Command::Healthy)),
             (

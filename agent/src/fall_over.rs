@@ -1,36 +1,92 @@
-//! A committed slot that does not come up: `fall-over`, and its end: `healthy`.
+//! A committed slot that does not come up: `begin-boot` and `fall-over`, and their end: `healthy`.
 //!
-//! Owns: the count of failed boots of committed slots, in one EFI variable, and the order to the boot loader to take
-//! the other slot once. Never does: count a boot that merely ended (cranking an engine cuts the power several times,
-//! and a slot that power cuts can use up is a brick), touch the ESP, judge a trial: the boot loader counts those.
-//! Invariant: a healthy machine never writes the variable; one whose two slots both fail stops writing it after
-//! 2 * LIMIT + LIMIT writes, so a boot loop cannot wear out the firmware's memory.
+//! Owns: the count of failed boots of committed slots, in one EFI variable, the count of boots that were begun
+//! ([`crate::boots`]), and the order to the boot loader to take the other slot once. Never does: take one boot that
+//! merely ended for a failure (cranking an engine cuts the power several times, and a slot that power cuts can use up
+//! is a brick), touch the ESP, judge a trial: the boot loader counts those. Invariant: a healthy machine never writes
+//! the variable; one whose two slots both fail stops writing variables after a few dozen boots, so that a boot loop
+//! cannot wear out the firmware's memory.
 //!
 //! ```text
-//!  emergency of slot X --> count(X) + 1 --3--> LoaderEntryOneShot = entry of Y (unless Y has used up its own count)
-//!  X healthy           --> count(X) = 0; both 0: the variable is deleted
+//!  begin-boot: X, before its root is opened --> boots(X) + 1 on the state partition --8--> count(X) = 3
+//!  fall-over:  X ends in emergency.target   --> count(X) + 1
+//!                              count(X) = 3 --> LoaderEntryOneShot = entry of Y (unless Y has used up its own count)
+//!  healthy:    X came up                    --> that order withdrawn, count(X) = 0, boots(X) = 0
 //! ```
-//! Y runs once; X stays the default and is tried again at the next boot: whether X is given up is the update engine's
-//! decision, made while Y runs. Because only X itself clears its count, one more failure of X is enough then.
+//! The order is given before the eighth boot goes on: that boot may still come up and withdraw it; however else it
+//! ends, Y runs once. X stays the default and is tried again at the next boot: whether X is given up is the update
+//! engine's decision, made while Y runs. Because only X itself clears its count, one more failure of X is enough then.
 //!
-//! Seen: everything that ends in emergency.target, in the initrd and after it: partitions that are missing or late,
-//! state that cannot be mounted, a switch of root that fails. Not seen, because nothing of ours runs: a kernel panic
-//! (so a damaged block under `panic-on-corruption`), a reset by the watchdog, `JobTimeoutAction=reboot-force`.
+//! Two counts, because there are two kinds of evidence. A boot that ends in emergency.target has failed for certain,
+//! in the initrd or after it: partitions that are missing or late, state that cannot be mounted, a switch of root that
+//! fails. Three of those are enough, and the state partition may be what fails: so they are counted by the firmware.
+//! Of a kernel panic (so of a damaged block under `panic-on-corruption`), a reset by the watchdog and
+//! `JobTimeoutAction=reboot-force` nothing of ours sees the end, and the next boot cannot tell them from a power cut
+//! (the board's iTCO keeps no status): so every beginning counts, it takes eight in a row, and as every boot is
+//! counted the place is the disk.
+//!
+//! Where the state partition is not there yet, or cannot be mounted, nothing is counted here: the boot goes on, and
+//! ends in emergency.target if the partition is missing for good. Not seen: a UKI that does not start at all, and a
+//! system that fails after it was healthy: a row of short drives looks the same.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::attempts::{self, AttemptsError};
+use crate::boots;
+use crate::disk::{self, Disk, DiskError};
 use crate::efivar::{self, BootFailures};
 use crate::entry::EntryName;
-use crate::files::{self, IoAt};
+use crate::files::{self, At, IoAt};
 use crate::log;
-use crate::mounts::{self, MountError};
+use crate::mounts::{self, MountError, Mounted};
 use crate::roots::Roots;
 use crate::slot::Slot;
 use crate::trial::TrialError;
 
 /// Failures before the other slot is tried: one may be a disk that was too cold, two a coincidence.
 pub const LIMIT: u8 = 3;
+
+/// The file system that is counted on.
+const STATE: &str = "state";
+/// A kernel command line has a few kilobytes.
+const COMMAND_LINE: u64 = 64 * 1024;
+
+/// What was done at the beginning of a boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// Not of a committed entry of ours, or not the beginning any more: nothing to count.
+    NotCounted,
+    /// The first boot makes the state partition.
+    NoState,
+    /// It is one of so many.
+    Counted {
+        /// The slot.
+        slot: Slot,
+        /// Boots begun since it last came up.
+        boots: u8,
+    },
+    /// So many that the slot counts as failed; what was done about that.
+    Failed(Outcome),
+}
+
+impl std::fmt::Display for Begun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotCounted => f.write_str("this boot is not counted"),
+            Self::NoState => f.write_str("no state partition yet: this boot is not counted"),
+            Self::Counted { slot, boots } => write!(
+                f,
+                "boot {boots} of {slot} since it last came up, of {} at most",
+                boots::MOST
+            ),
+            Self::Failed(outcome) => write!(
+                f,
+                "{} boots in a row did not come up: {outcome}",
+                boots::MOST
+            ),
+        }
+    }
+}
 
 /// What was done about a failed boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +128,10 @@ pub enum FallOverError {
     Trial(#[from] TrialError),
     #[error(transparent)]
     Attempts(#[from] AttemptsError),
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error("the kernel's command line names no root hash")]
+    NoRootHash,
     #[error("no EFI firmware interface: failed boots are not counted")]
     NoEfi,
 }
@@ -90,10 +150,7 @@ impl std::fmt::Display for Outcome {
                 )
             }
             Self::FallsOver { from, entry } => {
-                write!(
-                    f,
-                    "{from} failed {LIMIT} times: the next boot takes {entry}"
-                )
+                write!(f, "{from} failed too often: the next boot takes {entry}")
             }
             Self::NoOther { slot } => write!(
                 f,
@@ -103,22 +160,82 @@ impl std::fmt::Display for Outcome {
     }
 }
 
+/// Counts the boot that begins, before its root is opened: the kernel may panic at the first block of it.
+pub fn begin(roots: &Roots) -> Result<Begun, FallOverError> {
+    // Not in the initrd any more.
+    if roots.facts().join("slot.json").exists() {
+        return Ok(Begun::NotCounted);
+    }
+    let Some((EntryName::Committed { .. }, slot)) = selected(&variables(roots)?)? else {
+        return Ok(Begun::NotCounted);
+    };
+    let Some(state) = disk_of_root(roots)?.labelled(roots, STATE)? else {
+        return Ok(Begun::NoState);
+    };
+    let target = roots.facts().join("begin-boot");
+    let mounted = Mounted::state(roots, &disk::node(roots, &state.name), &target)?;
+    let begun = count(roots, mounted.path(), slot)?;
+    // e2fsck looks at it next, and finds it clean.
+    mounted.unmount()?;
+    Ok(begun)
+}
+
+/// [`begin`], wherever the state partition is mounted.
+pub fn count(roots: &Roots, state: &Path, slot: Slot) -> Result<Begun, FallOverError> {
+    // A first boot that was cut has the partition and nothing in it.
+    files::ensure_directory(&state.join("roamcore"), 0o755)?;
+    let before = boots::load(state);
+    let now = before.with(slot, before.of(slot).saturating_add(1));
+    boots::store(state, now)?;
+    if now.of(slot) < boots::MOST {
+        let boots = now.of(slot);
+        return Ok(Begun::Counted { slot, boots });
+    }
+    Ok(Begun::Failed(failed(roots, slot, LIMIT)?))
+}
+
+/// The disk with the partition that the root hash on the command line names: its first half is the PARTUUID of the root
+/// (systemd-veritysetup-generator(8)). The device exists: this runs as part of the service that waits for it.
+fn disk_of_root(roots: &Roots) -> Result<Disk, FallOverError> {
+    let line = files::read_text(&roots.proc.join("cmdline"), COMMAND_LINE)?;
+    let hash = line
+        .split_ascii_whitespace()
+        .find_map(|word| word.strip_prefix("roothash="))
+        .filter(|hash| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()))
+        .ok_or(FallOverError::NoRootHash)?
+        .to_ascii_lowercase();
+    let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| &hash[range]);
+    let link = roots.dev.join("disk/by-partuuid").join(parts.join("-"));
+    let node = std::fs::canonicalize(&link).at("resolve", &link)?;
+    let name = node.file_name().unwrap_or_default().to_string_lossy();
+    Ok(Disk::of_partition(roots, &name)?)
+}
+
+/// The entry that was booted, when it is one of ours.
+fn selected(variables: &Path) -> Result<Option<(EntryName, Slot)>, IoAt> {
+    let name = read(variables, efivar::ENTRY_SELECTED, efivar::LONGEST)?
+        .and_then(|bytes| efivar::text(&bytes));
+    let entry = name.and_then(|name| EntryName::parse(&name).ok());
+    Ok(entry.and_then(|entry| entry.slot().map(|slot| (entry, slot))))
+}
+
 /// Deals with a boot that failed.
 pub fn run(roots: &Roots) -> Result<Outcome, FallOverError> {
-    let variables = variables(roots)?;
-    let selected = read(&variables, efivar::ENTRY_SELECTED, efivar::LONGEST)?
-        .and_then(|bytes| efivar::text(&bytes))
-        .and_then(|name| EntryName::parse(&name).ok());
-    let Some((entry, slot)) = selected.and_then(|entry| entry.slot().map(|slot| (entry, slot)))
-    else {
+    let Some((entry, slot)) = selected(&variables(roots)?)? else {
         return Ok(Outcome::NotOurs);
     };
     if matches!(entry, EntryName::Counted { .. }) {
         attempts::failed_boot(roots, "the boot ended in emergency.target")?;
         return Ok(Outcome::Trial);
     }
+    let count = failures(roots)?.of(slot).saturating_add(1).min(LIMIT);
+    failed(roots, slot, count)
+}
+
+/// Notes that `count` boots of a slot have failed, and falls over when that is enough.
+fn failed(roots: &Roots, slot: Slot, count: u8) -> Result<Outcome, FallOverError> {
+    let variables = variables(roots)?;
     let before = failures(roots)?;
-    let count = before.of(slot).saturating_add(1).min(LIMIT);
     let now = before.with(slot, count);
     if now != before {
         efivar::replace(&variables.join(efivar::BOOT_FAILURES), &now.encode())?;
@@ -146,25 +263,50 @@ pub fn run(roots: &Roots) -> Result<Outcome, FallOverError> {
     Ok(Outcome::FallsOver { from: slot, entry })
 }
 
-/// Clears the count of the running slot; true when there was one.
-pub fn healthy(roots: &Roots, running: Slot) -> Result<bool, FallOverError> {
+/// Ends the counts of a slot that came up, or that is written anew; true when a failure was counted.
+pub fn healthy(roots: &Roots, slot: Slot) -> Result<bool, FallOverError> {
+    let ended = end_failures(roots, slot)?;
+    // Last: while it stands, an order that a cut left standing is withdrawn by the next boot that comes up.
+    let state = roots.facts().join(STATE);
+    if state.join("roamcore").is_dir() {
+        boots::store(&state, boots::load(&state).with(slot, 0))?;
+    }
+    Ok(ended)
+}
+
+fn end_failures(roots: &Roots, slot: Slot) -> Result<bool, FallOverError> {
     let before = match failures(roots) {
         Ok(before) => before,
         // Nothing is counted where there are no variables.
         Err(FallOverError::NoEfi) => return Ok(false),
         Err(error) => return Err(error),
     };
-    let now = before.with(running, 0);
+    let now = before.with(slot, 0);
     if now == before {
         return Ok(false);
     }
-    let path = variables(roots)?.join(efivar::BOOT_FAILURES);
+    let variables = variables(roots)?;
+    if before.of(slot) >= LIMIT {
+        withdraw(&variables, slot.other())?;
+    }
+    let path = variables.join(efivar::BOOT_FAILURES);
     if now == BootFailures::default() {
         efivar::delete(&path)?;
     } else {
         efivar::replace(&path, &now.encode())?;
     }
     Ok(true)
+}
+
+/// Takes the order to boot `slot` back, and nobody else's.
+fn withdraw(variables: &Path, slot: Slot) -> Result<(), IoAt> {
+    let ordered = read(variables, efivar::ENTRY_ONE_SHOT, efivar::LONGEST)?
+        .and_then(|bytes| efivar::text(&bytes))
+        .and_then(|name| EntryName::parse(&name).ok());
+    if ordered.and_then(|entry| entry.slot()) == Some(slot) {
+        efivar::delete(&variables.join(efivar::ENTRY_ONE_SHOT))?;
+    }
+    Ok(())
 }
 
 /// The counts; a variable that is none of ours counts nothing.
@@ -188,7 +330,7 @@ fn variables(roots: &Roots) -> Result<PathBuf, FallOverError> {
     Ok(roots.sys.join("firmware/efi/efivars"))
 }
 
-fn read(variables: &std::path::Path, name: &str, limit: u64) -> Result<Option<Vec<u8>>, IoAt> {
+fn read(variables: &Path, name: &str, limit: u64) -> Result<Option<Vec<u8>>, IoAt> {
     files::read_if_any(&variables.join(name), limit)
 }
 

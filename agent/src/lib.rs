@@ -2,17 +2,18 @@
 //!
 //! Owns: the way from a verified root to a usable system (`prepare`), the read-through of a slot
 //! (`verify`), the commit of a trial boot (`commit`), what is known of a trial's boots (`attempts`), the way out of a
-//! committed slot that no longer comes up (`fall_over`), and test settings of development images
+//! committed slot that no longer comes up (`fall_over`, `boots`), and test settings of development images
 //! (`settings`). Never does: updates over the network, anything to the slot that runs.
 //! Invariant: a fact that cannot be read is an error, never a default; every failure exits non-zero.
 //!
 //! ```text
-//!   initrd:  prepare-root --> [switch root] --> verify-slot --> commit
-//!              | writes slot.json, trial.json      (only while trial.json exists)
-//!              '-- failed --> fall-over
+//!   initrd:  begin-boot --> [open root] --> prepare-root --> [switch root] --> verify-slot --> commit
+//!            (no trial)                       | writes slot.json, trial.json   (only while trial.json exists)
+//!                                             '-- failed --> fall-over          healthy: every boot that came up
 //! ```
 
 pub mod attempts;
+pub mod boots;
 pub mod commit;
 pub mod disk;
 pub mod efivar;

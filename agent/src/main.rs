@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use roamcore_agent::commit::{self, Outcome};
+use roamcore_agent::fall_over::Begun;
 use roamcore_agent::power::{self, DiskTooSmall};
 use roamcore_agent::prepare::{self, PrepareError};
 use roamcore_agent::roots::Roots;
@@ -60,6 +61,13 @@ fn run(roots: &Roots, command: &Command) -> Result<()> {
             Outcome::Committed { slot, entry } => print(&format!("committed {slot}: {entry}")),
         },
         Command::TrialFailed { reason } => trial_failed(roots, reason),
+        Command::BeginBoot => {
+            let begun = fall_over::begin(roots).context("this boot was not counted")?;
+            if let Begun::Failed(_) = begun {
+                log::error(&begun);
+            }
+            print(&begun.to_string())
+        }
         Command::FallOver => {
             let outcome = fall_over::run(roots).context("the failed boot was not counted")?;
             log::error(&outcome);

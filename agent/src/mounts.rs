@@ -126,6 +126,21 @@ impl Mounted {
         )
     }
 
+    /// Mounts the state partition for a moment, before e2fsck has looked at it: the kernel replays the journal, and
+    /// what it finds damaged makes it read-only.
+    pub fn state(roots: &Roots, device: &Path, target: &Path) -> Result<Self, MountError> {
+        let flags =
+            MountFlags::NOATIME | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        make(
+            roots,
+            device,
+            target,
+            ("ext4", "mount the state partition on"),
+            flags,
+            Some(c"errors=remount-ro"),
+        )
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.target

@@ -124,6 +124,7 @@ fn a_failed_trial_is_noted_once_and_only_when_it_failed() {
             .contains("\"why\":\"roamcore-gate.service: timeout\"")
     );
     fails(&machine, &["fall-over"], 1, "no EFI firmware interface");
+    fails(&machine, &["begin-boot"], 1, "no EFI firmware interface");
     assert_eq!(
         text(&agent(&machine, &["healthy"]).stdout),
         "no failed boots counted\n"

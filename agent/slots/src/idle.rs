@@ -77,6 +77,16 @@ impl<'a> IdleSlot<'a> {
         table::set(disk.as_ref(), self.slot, table::empty_marks(self.slot))
     }
 
+    /// Takes a committed slot that no longer comes up from the boot loader. It stays written, and can be put on trial.
+    ///
+    /// # Errors
+    /// The ESP cannot be read or written.
+    pub fn retire(&self) -> Result<(), SlotError> {
+        let esp = self.esp()?;
+        self.remove_entries(esp.as_ref())?;
+        esp.close()
+    }
+
     /// Removes every name of the slot's entry, and what filled the gaps between them, durably.
     pub(crate) fn remove_entries(&self, esp: &dyn EspTree) -> Result<(), SlotError> {
         for name in names_of(esp, self.slot)? {

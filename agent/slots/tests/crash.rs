@@ -147,6 +147,13 @@ fn installing_over_the_slot_to_fall_back_to() {
 fn going_back_to_the_other_slot_disarming_and_arming_again() {
     let (start, running) = after_a_commit();
     let known = [&old(), &new()];
+    let (retired, _) = every_cut("retire", running, &start, &known, |idle| {
+        idle.retire().unwrap()
+    });
+    assert_eq!(judge::boot(&retired, running, &known), Verdict::Committed);
+    let sim = Sim::new(retired, running);
+    let situation = sim.slots().facts().unwrap().situation();
+    assert_eq!(situation, Situation::Sealed, "it can be put on trial");
     // Older content, with a version that sorts before what runs.
     let (armed, _) = every_cut("go back", running, &start, &known, |idle| {
         idle.arm(&old().request()).unwrap()
