@@ -22,11 +22,6 @@ pub struct Policy {
     pub limits: Limits,
     /// Bytes per second, none for no limit.
     pub bytes_per_second: Option<u64>,
-    /// Times an interrupted trial is armed again while the boot loader still has tries left.
-    pub rearms: u32,
-    /// Times it is armed again after all tries were used up, if the trial slot was seen running and nothing shows that it
-    /// failed. 0, because three tries are tolerance enough for an engine that is cranked, and a frozen PID 1 looks the same.
-    pub rearms_used_up: u32,
     /// Milliseconds after boot at which an uncommitted trial is given up. Below the 15 minutes of
     /// `roamcore-trial-deadline.timer`, so that the reason can be written down before that reboots.
     pub trial_deadline_ms: u64,
@@ -44,8 +39,6 @@ impl Default for Policy {
             budget: Budget::default(),
             limits: Limits::default(),
             bytes_per_second: None,
-            rearms: 3,
-            rearms_used_up: 0,
             trial_deadline_ms: 14 * 60 * 1000,
             most_failures: 8,
             window_fresh_ms: 10 * 60 * 1000,

@@ -84,7 +84,7 @@ impl std::fmt::Display for Why {
             Self::Evidence(what) => write!(f, "the trial boot failed: {what}"),
             Self::TriesUsedUp { done } => write!(
                 f,
-                "the boot loader used up {done} tries without a healthy boot (panic, initrd, verity or watchdog)"
+                "the boot loader used up {done} tries without a healthy boot (panic, initrd, verity, watchdog or power)"
             ),
             Self::EntryLost => f.write_str("the trial's boot entry is gone from the ESP"),
             Self::InterruptedTooOften { rearms } => write!(

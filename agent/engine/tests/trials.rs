@@ -84,21 +84,64 @@ fn evidence_of_an_earlier_boot_is_a_verdict() {
 
 #[test]
 fn an_interrupted_trial_is_no_verdict() {
+    // Cut before and after the state partition was there; the third cut uses up the tries.
+    for (early, late, rearmed) in [(2, 0, 0), (0, 3, 1), (2, 1, 1), (1, 7, 2)] {
+        let mut world = world();
+        world.core.borrow_mut().cranks = early;
+        world.core.borrow_mut().late_cranks = late;
+        let action = assign(&world, 2, Kind::Forced);
+        world.settle();
+        let core = world.core.borrow();
+        assert_eq!(core.rearmed, rearmed, "{early} and {late} cuts");
+        drop(core);
+        assert_eq!(
+            (status(&world, &action), world.running()),
+            (Status::Finished, 2),
+            "{early} and {late} cuts"
+        );
+        world.check();
+    }
+}
+
+#[test]
+fn tries_of_which_none_came_up_are_a_verdict() {
     let mut world = world();
-    world.core.borrow_mut().cranks = 2;
+    world.core.borrow_mut().cranks = 3;
     let action = assign(&world, 2, Kind::Forced);
     world.settle();
     assert_eq!(
         (status(&world, &action), world.running()),
-        (Status::Finished, 2)
+        (Status::Error, 1)
     );
+    assert_eq!(world.core.borrow().rearmed, 0);
+    let said = last_details(&world);
+    assert!(said[0].contains("used up 3 tries"), "{said:?}");
+    world.check();
+}
+
+/// They came up, but one of them left a sign.
+#[test]
+fn used_up_tries_with_a_sign_are_a_verdict() {
+    let mut world = world();
+    let action = assign(&world, 2, Kind::Forced);
+    until_phase(&mut world, "trial");
+    world.core.borrow_mut().late_cranks = 2;
+    world.core.borrow_mut().sign = Some("watchdog0 reset the machine".into());
+    world.power_cut();
+    world.settle();
+    assert_eq!(
+        (status(&world, &action), world.running()),
+        (Status::Error, 1)
+    );
+    assert_eq!(world.core.borrow().rearmed, 0);
+    let said = last_details(&world);
+    assert!(said[0].contains("watchdog0 reset"), "{said:?}");
     world.check();
 }
 
 #[test]
 fn a_restart_between_arming_and_the_reboot_is_no_interrupted_trial() {
     let mut world = world();
-    world.policy.rearms = 0;
     stop_at(&world, "reboot");
     let action = assign(&world, 2, Kind::Forced);
     until_phase(&mut world, "armed");
@@ -108,26 +151,27 @@ fn a_restart_between_arming_and_the_reboot_is_no_interrupted_trial() {
         (status(&world, &action), world.running()),
         (Status::Finished, 2)
     );
+    assert_eq!(world.core.borrow().rearmed, 0);
     world.check();
 }
 
 #[test]
 fn rearming_after_used_up_tries_is_bounded() {
     let mut world = world();
-    world.policy.rearms_used_up = 2;
     let action = assign(&world, 2, Kind::Forced);
     until_phase(&mut world, "trial");
-    // Comes up, is cut; then never comes as far again.
-    world.core.borrow_mut().cranks = 100;
+    // Never comes to an end: cut for ever, or a hang that nothing notices.
+    world.core.borrow_mut().late_cranks = 100;
     world.power_cut();
     world.settle();
     assert_eq!(
         (status(&world, &action), world.running()),
         (Status::Error, 1)
     );
-    let core = world.core.borrow();
-    assert!(core.rearmed <= 2, "{}", core.rearmed);
-    assert!(core.rearmed >= 1, "{}", core.rearmed);
+    let most = u64::from(roamcore_slots::MOST_REARMS);
+    assert_eq!(world.core.borrow().rearmed, most);
+    let said = last_details(&world);
+    assert!(said[0].contains("used up 9 tries"), "{said:?}");
 }
 
 #[test]

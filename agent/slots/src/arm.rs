@@ -32,7 +32,8 @@ use crate::uki::Checked;
 /// Tries of a trial.
 pub const TRIES: u32 = 3;
 /// How often a trial may be armed again without having come to an end: with [`TRIES`] that is nine boots, more than
-/// cranking an engine cuts short.
+/// cranking an engine cuts short. The engine counts the same in its record; here it is kept in the entry itself, so
+/// that it holds without the record.
 pub const MOST_REARMS: u32 = 2;
 /// The UKI while it is written.
 pub(crate) const UKI_SPARE: &str = "roamcore.tmp";
@@ -194,7 +195,8 @@ impl IdleSlot<'_> {
         esp.close()
     }
 
-    /// Gives a trial its tries back, when it was interrupted rather than failed; whether it was, is for the caller to say.
+    /// Gives a trial its tries back, when it was interrupted rather than failed; whether it was, is for the caller to
+    /// say.
     ///
     /// # Errors
     /// There is no trial, or it was armed again often enough.

@@ -1,8 +1,8 @@
 //! The engine's device over the real slots.
 //!
-//! Owns: the order of calls into [`roamcore_slots`] and the translation of its facts. Never does: write a disk itself, or touch
-//! the running slot: there is no call for it. Invariant: PARTUUIDs are published only with the proof that this very
-//! process got from reading the slot back.
+//! Owns: the order of calls into [`roamcore_slots`] and the translation of its facts. Never does: write a disk itself,
+//! or touch the running slot: there is no call for it. Invariant: PARTUUIDs are published only with the proof that
+//! this very process got from reading the slot back.
 
 use std::fs::File;
 use std::path::Path;
@@ -98,7 +98,8 @@ impl SlotDevice {
     }
 
     /// A committed slot that used up its boots comes first in the boot loader's order all the same, and would be tried
-    /// before this one at every boot. Without entry and PARTUUIDs it is what the next update writes anew.
+    /// before this one at every boot. Without an entry it is what the next update writes anew; until then it stays as
+    /// it is, because it may have been the power: `roamcore rollback` puts it on a trial of its own.
     fn give_up_rotten(&mut self) -> Result<(), DeviceError> {
         let facts = self.slots.facts().map_err(|error| slot_error(&error))?;
         let slot = facts.idle.slot;
@@ -107,10 +108,32 @@ impl SlotDevice {
         if !committed || failures < fall_over::LIMIT {
             return Ok(());
         }
-        let why = format!("{slot} was committed, but {failures} boots of it in a row failed");
+        let why = format!("{slot} was committed, but no longer came up");
         log::error(format!("{why}; it is given up, {} stays", slot.other()));
         self.rotten = Some(why);
-        self.invalidate()
+        self.idle()?.retire().map_err(|error| slot_error(&error))
+    }
+
+    /// What shows that the boot before this one ended by itself, if that was a try: a kernel's dump, a watchdog's
+    /// status.
+    fn crashed(&self, found: &roamcore_slots::Facts) -> Option<String> {
+        let after_a_try = match (&found.circumstances.trial, &found.idle.entry) {
+            // What ended before the first try was the old slot.
+            (Some(trial), _) => trial.tries_done > 1,
+            (None, EntryState::Counted { done, .. }) => *done > 0,
+            (None, EntryState::None | EntryState::Committed { .. }) => false,
+        };
+        if !after_a_try {
+            return None;
+        }
+        let evidence = self.surroundings.evidence(&[]);
+        let dump = |lines: Vec<String>| {
+            let panic = lines.iter().find(|line| line.contains("panic"));
+            let line = panic.or(lines.last())?;
+            Some(format!("the kernel left a dump: {line}"))
+        };
+        let watchdog = evidence.detectors.into_iter().next();
+        watchdog.or_else(|| dump(evidence.pstore))
     }
 
     fn learn_running(&mut self) -> Result<(), DeviceError> {
@@ -187,7 +210,8 @@ impl Device for SlotDevice {
             failure_sign: attempts
                 .and_then(|attempts| attempts.failure.as_ref())
                 .map(|failure| format!("{} (try {})", failure.why, failure.tries_done))
-                .or_else(|| self.rotten.clone()),
+                .or_else(|| self.rotten.clone())
+                .or_else(|| self.crashed(&found)),
             came_up: attempts.map_or(0, |attempts| {
                 u32::try_from(attempts.boots.len()).unwrap_or(u32::MAX)
             }),

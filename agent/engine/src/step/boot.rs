@@ -1,7 +1,7 @@
 //! What a start of the process finds, and what that means for an armed slot.
 //!
-//! Owns: the difference between an interrupted and a failed trial. Never does: I/O. Invariant: a verdict is only passed on a
-//! trial by another boot than the one that armed it, and only from what the disk shows.
+//! Owns: the difference between an interrupted and a failed trial. Never does: I/O. Invariant: a verdict is only
+//! passed on a trial by another boot than the one that armed it, and only from what the disk shows.
 //!
 //! ```text
 //!   Arming/Armed/Trial, and now runs ...
@@ -11,11 +11,19 @@
 //!     the old slot, another boot:
 //!        verdict noted or evidence   -> RolledBack
 //!        entry gone                  -> RolledBack (entry lost)
-//!        tries left                  -> Arming again, at most `rearms` times, else RolledBack (interrupted too often)
-//!        no tries left               -> RolledBack (tries used up), see `rearms_used_up`
+//!        tries left                  -> Arming again, else RolledBack (interrupted too often)
+//!        no tries left, one came up  -> Arming again, else RolledBack (tries used up)
+//!        no tries left, none came up -> RolledBack (tries used up)
 //! ```
+//! Evidence is a note of the gate, the deadline or the initrd, a kernel's dump, a watchdog that says that it bit.
+//! Without any, a try that came as far as the state partition was interrupted: kernel, initrd and root are good, or it
+//! would not have come there, so one such try also excuses others that were cut sooner. If none came so far, it is the
+//! release: three cuts within the first seconds of three boots would be needed, and the server may offer it again. A
+//! panic or a hang without a trace looks like an interruption; therefore "again" has its limit, [`MOST_REARMS`], the
+//! same that the slots keep in the entry itself.
 
 use roamcore_ota::{Digest, Floors};
+use roamcore_slots::{MOST_REARMS, TRIES};
 
 use crate::facts::{BootId, Entry, Facts, Target};
 use crate::record::{End, Job, Phase, Source, Verdict, Why};
@@ -194,17 +202,19 @@ impl Turn<'_> {
             (None, Entry::Absent) => Why::EntryLost,
             (None, Entry::Committed) => Why::FellOver,
             (None, _) if !holds(facts, &target) => Why::ContentLost,
-            (None, Entry::Counted { left: 0, done }) => {
-                if (seen_running || facts.came_up > 0) && rearms < self.policy.rearms_used_up {
+            (None, Entry::Counted { left, done }) => {
+                let interrupted = left > 0 || seen_running || facts.came_up > 0;
+                if interrupted && rearms < MOST_REARMS {
                     return self.arm_again(job, target, rearms);
                 }
-                Why::TriesUsedUp { done }
-            }
-            (None, Entry::Counted { .. }) => {
-                if rearms < self.policy.rearms {
-                    return self.arm_again(job, target, rearms);
+                if left > 0 {
+                    Why::InterruptedTooOften { rearms }
+                } else {
+                    // Each arming before was used up, too, or is counted as if it were.
+                    let before = rearms.saturating_mul(TRIES);
+                    let done = done.saturating_add(before);
+                    Why::TriesUsedUp { done }
                 }
-                Why::InterruptedTooOften { rearms }
             }
         };
         self.enter(Phase::RolledBack { job, target, why });

@@ -244,6 +244,8 @@ pub struct Bench {
     pub boot: u64,
     pub trial: Option<Trial>,
     pub failures: BootFailures,
+    /// What the boot before this one left.
+    pub left: Evidence,
 }
 
 const BOOT_LOADER: (&str, &[u8]) = ("EFI/BOOT/BOOTX64.EFI", b"systemd-boot");
@@ -312,6 +314,7 @@ impl Bench {
             boot: 1,
             trial: None,
             failures: BootFailures::default(),
+            left: Evidence::default(),
         }
     }
 
@@ -336,6 +339,7 @@ impl Bench {
                 reboot: self.dir.join("reboot"),
                 data: self.dir.join("data"),
                 copy: self.dir.join("data.copy"),
+                left: self.left.clone(),
             }),
         )
     }
@@ -427,6 +431,7 @@ struct Stub {
     /// What a newer release may change, and its copy.
     data: PathBuf,
     copy: PathBuf,
+    left: Evidence,
 }
 
 impl Surroundings for Stub {
@@ -444,7 +449,7 @@ impl Surroundings for Stub {
     }
 
     fn evidence(&self, _: &[String]) -> Evidence {
-        Evidence::default()
+        self.left.clone()
     }
 
     fn snapshot(&mut self) -> Result<(), DeviceError> {

@@ -89,6 +89,8 @@ pub struct Core {
     pub fates: BTreeMap<u64, Fate>,
     /// Power is cut in the next so many trial boots, early.
     pub cranks: u64,
+    /// And after those in so many that came as far as the state partition.
+    pub late_cranks: u64,
     /// Failure signs the device knows.
     pub sign: Option<String>,
     /// Trial boots that came up.
@@ -192,6 +194,7 @@ impl World {
             log: Vec::new(),
             fates: BTreeMap::new(),
             cranks: 0,
+            late_cranks: 0,
             sign: None,
             came_up: 0,
             trial_started: false,
@@ -299,6 +302,11 @@ impl World {
             }
             if core.cranks > 0 {
                 core.cranks -= 1;
+                continue;
+            }
+            if core.late_cranks > 0 {
+                core.late_cranks -= 1;
+                core.came_up += 1;
                 continue;
             }
             match core.fates.get(&number).copied().unwrap_or(Fate::Good) {
