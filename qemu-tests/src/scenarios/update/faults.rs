@@ -1,5 +1,5 @@
-//! Proves the way back: whatever is wrong with a release or happens to the device, it ends on a slot that works, and the
-//! server is told the truth.
+//! Proves the way back: whatever is wrong with a release or happens to the device, it ends on a slot that works, and
+//! the server is told the truth.
 //!
 //! One device is offered one bad release after the other. Each ends where it began, so that the next one can follow.
 
@@ -15,7 +15,7 @@ use crate::fleet::Hurry;
 use crate::guest::Guest;
 use crate::registry::{Group, Need, Test};
 use crate::release::Change;
-use crate::scenarios::bench::View;
+use crate::scenarios::bench::{View, service_up};
 
 /// The row of what every change must leave working.
 pub const ROLLBACK: Test = Test {
@@ -51,8 +51,11 @@ const JOURNAL: &str = " systemd[1]: ";
 const KERNEL: &str = "Linux version";
 /// KiB the service may need for an update, of any size.
 const MOST_MEMORY: u64 = 64 * 1024;
-/// Seconds under KVM for all tries of a trial, its way back and its report.
-const TRIES_SECONDS: u64 = 4 * UPDATE_SECONDS;
+/// Boots of a committed slot that end before anything of ours can say why, until the other one is taken.
+const BOOTS_TO_FALL_OVER: usize = 8;
+/// Seconds under KVM for all tries of a trial, its way back and its report: nine tries, where nothing tells a hang
+/// from a power cut.
+const TRIES_SECONDS: u64 = 8 * UPDATE_SECONDS;
 
 /// A release that its trial does not survive.
 struct Bad {
@@ -135,9 +138,11 @@ fn faults(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
     let (mut road, proof) = entry_lost(road, ctx)?;
     proofs.push(proof);
     proofs.push(network_dead(&mut road, ctx)?);
-    let (mut road, proof) = interrupted(road, ctx)?;
+    let (road, proof) = interrupted(road, ctx)?;
     proofs.push(proof);
-    // Lower than what was committed just now.
+    let (mut road, proof) = rotten(road, ctx)?;
+    proofs.push(proof);
+    // Lower than what was committed before that.
     proofs.push(refused(
         &mut road,
         ctx,
@@ -371,28 +376,93 @@ fn link(road: &mut Road, up: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The power is cut in the trial: it is tried again, and an interruption is no verdict.
+/// The power is cut in each of the three tries: the entry is armed again, and interruptions are no verdict.
 fn interrupted(mut road: Road, ctx: &Ctx) -> anyhow::Result<(Road, String)> {
     let offer = Offer::forced("0.3.10", 40, Some(changes::overlay_and_arguments));
     let action = road.deploy(ctx, &offer)?;
     road.trial(action)?;
-    let deadline = road.guest.within(60);
-    let console = road.guest.machine()?.console()?;
-    console.wait_for(KERNEL, deadline).context("the trial")?;
-    let mut road = road.cut(ctx, "interrupted", |_| Ok(()))?;
-    road.guest.wait_up().context("after the power cut")?;
+    kernel_runs(&mut road).context("the first try")?;
+    road = road.cut(ctx, "interrupted-1", |_| Ok(()))?;
+    // One try that came up, and was not over, shows that the release is not what ended the other two.
+    road.guest.wait_up().context("the second try")?;
+    road.guest.ok("test -e /run/roamcore/trial.json")?;
+    road = road.cut(ctx, "interrupted-2", |_| Ok(()))?;
+    kernel_runs(&mut road).context("the third try")?;
+    road = road.cut(ctx, "interrupted-3", |_| Ok(()))?;
+    // Now the old slot runs, and leads to the trial again by itself.
+    let resets = road.guest.machine()?.resets();
+    let deadline = road.guest.within(UPDATE_SECONDS);
+    road.guest
+        .wait_reset(resets, deadline)
+        .context("three interrupted tries were not armed again")?;
+    road.guest.wait_up().context("the trial after three cuts")?;
     let told = road.over_after_trial(action, UPDATE_SECONDS)?;
     ensure!(told["status"] == "finished", "the server was told {told}");
     let seen = road.settled()?;
     ensure!(
         seen.version == offer.version && !seen.on_trial,
-        "after the power cut it runs {seen:?}"
+        "after three power cuts it runs {seen:?}"
     );
     Ok((
         road,
         format!(
-            "power cut in the trial: tried again, {} is committed in {}",
+            "power cut in all three tries: armed again, {} is committed in {}",
             seen.version, seen.slot
+        ),
+    ))
+}
+
+fn kernel_runs(road: &mut Road) -> anyhow::Result<()> {
+    let deadline = road.guest.within(60);
+    let console = road.guest.machine()?.console()?;
+    console.wait_for(KERNEL, deadline)?;
+    Ok(())
+}
+
+/// A block of the committed slot rots that every boot reads: no boot of it comes as far as to say so, and the other
+/// slot runs all the same.
+fn rotten(mut road: Road, ctx: &Ctx) -> anyhow::Result<(Road, String)> {
+    let before = road.settled()?;
+    road.guest.ok("sync")?;
+    let mut road = road.cut(ctx, "rotten", |state| {
+        let disk = state.disk.as_mut().context("no disk")?;
+        let root = crate::disk::gpt::named(disk, &before.slot)?;
+        Ok(disk.flip_bit(root.offset + crate::scenarios::corrupt::SUPERBLOCK)?)
+    })?;
+    let first = road.guest.machine()?.resets();
+    for boot in 0..BOOTS_TO_FALL_OVER {
+        let deadline = road.guest.within(120);
+        road.guest
+            .wait_reset(first + boot, deadline)
+            .with_context(|| format!("boot {} of the rotten slot", boot + 1))?;
+    }
+    road.guest.wait_up().context("the other slot")?;
+    let seen = road.settled()?;
+    ensure!(
+        seen.slot == other_slot(&before) && !seen.on_trial,
+        "with {} rotten it runs {seen:?}",
+        before.slot
+    );
+    ensure!(
+        road.guest.machine()?.resets() == first + BOOTS_TO_FALL_OVER,
+        "it took more than {BOOTS_TO_FALL_OVER} boots"
+    );
+    service_up(&mut road.guest)?;
+    let entries = crate::scenarios::bench::view(&mut road.guest)?.entries;
+    let own = match seen.slot.as_str() {
+        "root-a" => "roamcore-a.conf",
+        _ => "roamcore-b.conf",
+    };
+    ensure!(
+        entries == [own],
+        "the rotten slot would be booted again: {entries:?}"
+    );
+    Ok((
+        road,
+        format!(
+            "a bit of the committed slot turned: {BOOTS_TO_FALL_OVER} boots of {} {} end in a panic, then {} {} runs \
+             and keeps the only entry",
+            before.slot, before.version, seen.slot, seen.version
         ),
     ))
 }
