@@ -172,6 +172,7 @@ fn every_fault_has_its_own_code_and_text() {
         file.set_len(file.metadata().unwrap().len() - 1).unwrap();
     };
     let remove = |dir: &Path, name: &str| fs::remove_file(dir.join(name)).unwrap();
+    case(53, "there is no ", &|dir| remove(dir, "release.json"));
     case(14, "is not signed", &|dir| remove(dir, "release.json.sig"));
     case(15, "signature", &|dir| {
         fs::write(dir.join("release.json.sig"), "{}").unwrap()

@@ -73,6 +73,7 @@ failure_classes! {
     FrameMismatch = 50, "frame-mismatch", "a frame of a part does not hold what the chunk index says";
     RootMismatch = 51, "root-mismatch", "the root that was put together is not the one the update manifest names";
     MalformedBundle = 52, "malformed-bundle", "the single-file form is damaged, or not one";
+    MissingManifest = 53, "missing-manifest", "there is no manifest: not a release, or one that was not copied whole";
 }
 
 impl FailureClass {

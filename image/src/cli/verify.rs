@@ -9,9 +9,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 use clap::Args as ClapArgs;
 use roamcore_image::keys::KeySet;
-use roamcore_ota::{PublicKey, Timestamp, TrustStore, VerifiedRelease, verify_release};
+use roamcore_ota::{
+    FailureClass, PublicKey, Timestamp, TrustStore, VerifiedRelease, verify_release,
+};
 
-use super::Context;
+use super::{Coded, Context};
 
 /// Arguments of `verify`.
 #[derive(Debug, ClapArgs)]
@@ -33,7 +35,7 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     let trust = trust(&args)?;
-    let manifest = read(&args.release.join("release.json"))?;
+    let manifest = manifest(&args.release)?;
     let signatures = match fs::read(args.release.join("release.json.sig")) {
         Ok(bytes) => bytes,
         // The library has a failure of its own for this.
@@ -108,6 +110,20 @@ fn trust(args: &Args) -> Result<TrustStore> {
     Ok(TrustStore::new(keys, args.threshold)?)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).with_context(|| format!("reading {}", path.display()))
+/// The manifest's bytes. A directory without one is judged: it is no release.
+fn manifest(release: &Path) -> Result<Vec<u8>> {
+    let path = release.join("release.json");
+    match fs::read(&path) {
+        Ok(bytes) => Ok(bytes),
+        Err(e) if e.kind() == ErrorKind::NotFound => Err(Coded {
+            code: FailureClass::MissingManifest.exit_code(),
+            message: format!(
+                "{} is refused: there is no {}; name the directory of a release, or copy it again",
+                release.display(),
+                path.display()
+            ),
+        }
+        .into()),
+        Err(e) => Err(e).with_context(|| format!("reading {}", path.display())),
+    }
 }
