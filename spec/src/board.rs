@@ -1,4 +1,5 @@
-//! `hardware/<board>/board.toml`: facts about a board. The file is also installed in the image, for the agent.
+//! `hardware/<board>/board.toml`: facts about a board. The builder makes settings from them; the file is also installed
+//! in the image, for programs there: none reads it yet.
 //!
 //! Every group of facts says where it comes from and whether somebody has checked it on the hardware, so that a guess is
 //! never taken for a measurement.
