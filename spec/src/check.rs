@@ -48,10 +48,17 @@ pub fn cross_check(
             }
         }
     }
-    unit_conflicts(&used, &mut problems);
-    user_conflicts(&used, &mut problems);
-    group_conflicts(&used, &mut problems);
-    apt_conflicts(&used, &mut problems);
+    problems.extend(overlay_conflicts(&used));
+    problems
+}
+
+/// Everything in which these overlays contradict each other, in the order in which they apply.
+pub fn overlay_conflicts(used: &[&Document<Overlay>]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    unit_conflicts(used, &mut problems);
+    user_conflicts(used, &mut problems);
+    group_conflicts(used, &mut problems);
+    apt_conflicts(used, &mut problems);
     problems
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::appliance::Appliance;
 use crate::board::Board;
-use crate::check::cross_check;
+use crate::check::{cross_check, overlay_conflicts};
 use crate::document::{Document, Spec};
 use crate::fault::Fault;
 use crate::names::Name;
@@ -67,6 +67,34 @@ pub fn document<T: Spec>(path: &Path) -> Result<Document<T>, LoadError> {
         source,
     })?;
     Ok(Document::parse(&path.display().to_string(), &text)?)
+}
+
+/// Reads a board and checks that it lies where its name says.
+pub fn board(root: &Path, name: &Name) -> Result<Document<Board>, LoadError> {
+    let board: Document<Board> = document(&board_path(root, name))?;
+    Problems::check(misplaced(&board, &board.name, name))?;
+    Ok(board)
+}
+
+/// Reads an overlay and checks that it lies where its name says.
+pub fn overlay(root: &Path, name: &Name) -> Result<Document<Overlay>, LoadError> {
+    let overlay: Document<Overlay> = document(&overlay_path(root, name))?;
+    Problems::check(misplaced(&overlay, &overlay.name, name))?;
+    Ok(overlay)
+}
+
+/// Reads a project and puts the overlays `extra` after its own. They are checked as if the appliance named them.
+pub fn project_with(root: &Path, appliance: &Name, extra: &[Name]) -> Result<Project, LoadError> {
+    let mut project = project(root, appliance)?;
+    for name in extra {
+        // An overlay that the appliance has already would only contradict itself.
+        if !project.appliance.overlays.contains(name) {
+            project.overlays.push(overlay(root, name)?);
+        }
+    }
+    let used: Vec<&Document<Overlay>> = project.overlays.iter().collect();
+    Problems::check(overlay_conflicts(&used))?;
+    Ok(project)
 }
 
 /// Reads an appliance, its board and its overlays, and checks them together. Problems of all files are collected.

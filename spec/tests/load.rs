@@ -111,6 +111,54 @@ fn a_refused_overlay_does_not_hide_the_next() {
 }
 
 #[test]
+fn a_further_overlay_is_checked_with_the_appliances_own() {
+    let masks = format!("{ONE}[units]\nmask = [\"ssh.service\"]\n");
+    let further = "schema = 1\nname = \"three\"\ndescription = \"test\"\n[units]\nenable = [\"ssh.service\"]\n";
+    let all = [("one", masks.as_str()), ("two", TWO), ("three", further)];
+    let checkout = Checkout::new("further", &all);
+    checkout.load("bare").expect("without it nothing is wrong");
+    let name = |text: &str| text.parse().expect("a name");
+    let error =
+        load::project_with(&checkout.0, &name("bare"), &[name("three")]).expect_err("conflict");
+    let LoadError::Invalid(problems) = error else {
+        panic!("{error}")
+    };
+    let wanted = "unit `ssh.service` is enabled, but overlay `one` has it masked";
+    let told: Vec<String> = problems.reports().into_iter().map(|r| r.message).collect();
+    assert_eq!(told, [wanted]);
+
+    // Named twice it is there once.
+    let project = load::project_with(&checkout.0, &name("bare"), &[name("two")]).expect("accepted");
+    assert_eq!(project.overlays.len(), 2);
+}
+
+#[test]
+fn boards_and_overlays_lie_where_their_names_say() {
+    let checkout = Checkout::new("places", &[("one", TWO)]);
+    let name = |text: &str| text.parse().expect("a name");
+    load::board(&checkout.0, &name("vp2430")).expect("accepted");
+    fs::rename(
+        checkout.0.join("hardware/vp2430"),
+        checkout.0.join("hardware/other"),
+    )
+    .expect("was there");
+    let board = load::board(&checkout.0, &name("other"))
+        .expect_err("misplaced")
+        .to_string();
+    assert!(
+        board.contains("is named `vp2430`, but lies in `other`"),
+        "{board}"
+    );
+    let overlay = load::overlay(&checkout.0, &name("one"))
+        .expect_err("misplaced")
+        .to_string();
+    assert!(
+        overlay.contains("is named `two`, but lies in `one`"),
+        "{overlay}"
+    );
+}
+
+#[test]
 fn an_absent_appliance_is_an_error_with_its_path() {
     let checkout = Checkout::new("absent", &[]);
     assert_eq!(

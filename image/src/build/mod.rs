@@ -30,7 +30,7 @@ use roamcore_spec::names::Name;
 pub use disk::UKI_A;
 pub use generate::Identity;
 pub use outputs::{DISK, hash_file, place, settle};
-pub use project::Sources;
+pub use project::{DEVELOPMENT, Sources};
 pub use root::FILES as ROOT_FILES;
 pub use tools::{PACKAGES as TOOL_PACKAGES, Tools};
 

@@ -14,7 +14,7 @@ use crate::lock::{Request, Source};
 use crate::nar;
 
 /// Overlay added to every development image.
-const DEVELOPMENT: &str = "development";
+pub const DEVELOPMENT: &str = "development";
 
 /// A checked project with its place in the checkout.
 #[derive(Debug)]
@@ -39,16 +39,15 @@ impl Sources {
     }
 
     fn parse(root: &Path, name: &Name, channel: Channel) -> Result<Sources> {
-        let mut project = load::project(root, name)?;
-        match channel {
+        let project = match channel {
             Channel::Development => {
                 let extra: Name = DEVELOPMENT
                     .parse()
                     .context("the development overlay's name")?;
-                let overlay: Document<Overlay> = load::document(&load::overlay_path(root, &extra))?;
-                project.overlays.push(overlay);
+                load::project_with(root, name, &[extra])?
             }
             Channel::Release => {
+                let project = load::project(root, name)?;
                 let only = project.overlays.iter().find(|o| o.development_only);
                 if let Some(overlay) = only {
                     bail!(
@@ -57,8 +56,9 @@ impl Sources {
                         overlay.name
                     );
                 }
+                project
             }
-        }
+        };
         Ok(Sources {
             root: root.to_owned(),
             project,

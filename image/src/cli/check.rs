@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Args as ClapArgs;
-use roamcore_spec::Overlay;
+use roamcore_image::build::DEVELOPMENT;
 use roamcore_spec::load::{self, LoadError};
 use roamcore_spec::names::Name;
 
@@ -36,19 +36,24 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
             show(context, &error);
         }
     };
+    let development: Name = DEVELOPMENT
+        .parse()
+        .context("the development overlay's name")?;
     for name in &appliances {
-        report(
-            format!("appliance {name}"),
-            load::project(&context.checkout, name).map(drop),
-        );
+        // As a release has it and as a development image has it: with one more overlay.
+        let root = &context.checkout;
+        let both = load::project(root, name)
+            .and_then(|_| load::project_with(root, name, std::slice::from_ref(&development)));
+        report(format!("appliance {name}"), both.map(drop));
     }
     if all {
+        for name in directories(context, "hardware")? {
+            let board = load::board(&context.checkout, &name);
+            report(format!("board {name}"), board.map(drop));
+        }
         for name in directories(context, "overlays")? {
-            let path = load::overlay_path(&context.checkout, &name);
-            report(
-                format!("overlay {name}"),
-                load::document::<Overlay>(&path).map(drop),
-            );
+            let overlay = load::overlay(&context.checkout, &name);
+            report(format!("overlay {name}"), overlay.map(drop));
         }
     }
     if failed > 0 {
@@ -67,12 +72,13 @@ fn show(context: &Context, error: &LoadError) {
         LoadError::Invalid(problems) => {
             eprintln!("{}", problems.render(std::io::stderr().is_terminal()))
         }
-        other => {
-            let cause = std::error::Error::source(other)
-                .map(|c| format!(": {c}"))
-                .unwrap_or_default();
-            eprintln!("error: {other}{cause}");
+        LoadError::Read { path, source } if context.json => {
+            println!(
+                "{}",
+                serde_json::json!({"v": 1, "unreadable": path, "cause": source.to_string()})
+            );
         }
+        LoadError::Read { source, .. } => eprintln!("error: {error}: {source}"),
     }
 }
 
