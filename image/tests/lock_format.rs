@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use roamcore_image::lock::{Lock, Package, Release, Sha256, Snapshot};
+use roamcore_image::lock::{Lock, LockError, Package, Release, Request, Sha256, Snapshot};
 
 fn package(name: &str) -> Package {
     Package {
@@ -228,8 +228,65 @@ fn bad_texts() {
             "{name}: {error}"
         );
     }
+    for other in [1, 3] {
+        assert_eq!(
+            parse(&good.replace("format = 2", &format!("format = {other}"))).unwrap_err(),
+            format!(
+                "appliances/x.lock: lock format {other} is unknown, this builder reads format 2: use the builder it \
+                 was made with, or `lock --update`"
+            )
+        );
+    }
+}
+
+#[test]
+fn rows_are_the_ones_that_were_resolved() {
+    let good = lock().to_text();
+    let without = |needle: &str| -> String {
+        let kept = good.lines().filter(|l| !l.contains(needle));
+        kept.map(|l| format!("{l}\n")).collect()
+    };
+    let cases = [
+        ("lost", without("name = \"bb\"")),
+        ("lost tool", without("name = \"cc\"")),
+        (
+            "moved",
+            good.replace("  { name = \"bb\"", "]\ntools = [\n  { name = \"bb\"")
+                .replacen("]\ntools = [\n  { name = \"cc", "  { name = \"cc", 1),
+        ),
+        ("changed", good.replacen("size = 1234", "size = 1235", 1)),
+    ];
+    for (name, text) in cases {
+        let error = parse(&text).expect_err(name);
+        assert!(
+            error.starts_with("appliances/x.lock:4: the rows have the digest ")
+                && error.contains(&good.lines().nth(3).unwrap()[8..72])
+                && error.ends_with("make it anew with `lock --update`"),
+            "{name}: {error}"
+        );
+    }
+}
+
+#[test]
+fn every_package_asked_for_has_a_row() {
+    let words = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
+    let request = Request::trixie(words(&["aa", "bb"]), words(&["cc"]));
+    let mut lock = lock();
+    assert!(matches!(
+        lock.check("x", &request),
+        Err(LockError::Stale { .. })
+    ));
+    lock.inputs = request.inputs();
+    lock.check("x", &request).unwrap();
+    lock.image.pop();
     assert_eq!(
-        parse(&good.replace("format = 1", "format = 2")).unwrap_err(),
-        "appliances/x.lock: lock format 2 is unknown, this builder reads format 1: use the builder it was made with, or `lock --update`"
+        lock.check("x", &request).unwrap_err().to_string(),
+        "the lock of `x` has no row for the image package `bb`, which is asked for; make it anew with \
+         `roamcore-image lock x --update`"
+    );
+    lock.image.push(package("bb"));
+    lock.tools.clear();
+    assert!(
+        matches!(lock.check("x", &request), Err(LockError::NoRow { package, .. }) if package == "cc")
     );
 }

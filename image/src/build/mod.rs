@@ -96,14 +96,8 @@ impl Plan<'_> {
 pub fn run(plan: &Plan<'_>, signer: &Signer, cache: &Cache, events: &Events) -> Result<Outcome> {
     let mut report = Report::new();
     let sources = Sources::load(plan.checkout, &plan.appliance, plan.identity.channel)?;
-    if !plan.lock.matches(&sources.request()?) {
-        bail!(
-            "the lock of `{}` was made for other packages than its overlays name now; run `roamcore-image lock {}` \
-             and review the difference",
-            plan.appliance,
-            plan.appliance
-        );
-    }
+    plan.lock
+        .check(plan.appliance.as_str(), &sources.request()?)?;
     if plan.public.release.role() != plan.identity.channel.role() {
         bail!(
             "a {:?} image needs keys of that role, but the given keys are for {:?}",

@@ -88,12 +88,21 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         ));
     }
     let request = sources.request()?;
-    let old = if path.exists() {
-        Some(Lock::read(&path)?)
-    } else {
-        None
+    let old = match Lock::read(&path) {
+        Ok(lock) => Some(lock),
+        Err(_) if !path.exists() => None,
+        // `--update` is the remedy that the error names.
+        Err(error) if args.update => {
+            context
+                .events
+                .note(&format!("making the lock anew: {error}"));
+            None
+        }
+        Err(error) => return Err(error.into()),
     };
     let mirrors = args.mirrors.find()?;
+    let mut outcome = "unchanged";
+    let mut changes = Changes::default();
     let lock = match old {
         Some(ref old) if old.matches(&request) && !args.update => {
             context
@@ -110,7 +119,9 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
                 context.events.note("nothing newer; the lock is unchanged");
             } else {
                 new.write(&path)?;
-                show_difference(context, old.as_ref(), &new);
+                outcome = "locked";
+                changes = Changes::between(old.as_ref(), &new);
+                changes.show(context);
             }
             new
         }
@@ -123,33 +134,59 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
             pool.ensure(&lock, set, Some(&mirrors), Some(&own), &context.events)?;
         }
     }
+    if context.json {
+        let line = serde_json::json!({
+            "v": 1, "outcome": outcome, "lock": path,
+            "image": lock.packages(Set::Image).len(), "tools": lock.packages(Set::Tools).len(),
+            "new": changes.new, "changed": changes.changed, "gone": changes.gone,
+        });
+        println!("{line}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn show_difference(context: &Context, old: Option<&Lock>, new: &Lock) {
-    let versions = |lock: &Lock| -> BTreeMap<String, String> {
-        lock.packages(Set::Image)
-            .iter()
-            .map(|p| (p.name.clone(), p.version.clone()))
-            .collect()
-    };
-    let after = versions(new);
-    let Some(before) = old.map(versions) else {
-        context
-            .events
-            .note(&format!("locked {} packages for the image", after.len()));
-        return;
-    };
-    for (name, version) in &after {
-        match before.get(name) {
-            None => context.events.note(&format!("new: {name} {version}")),
-            Some(was) if was != version => context
-                .events
-                .note(&format!("changed: {name} {was} -> {version}")),
-            Some(_) => {}
+/// What a new lock changes in the image, one line each.
+#[derive(Default)]
+struct Changes {
+    new: Vec<String>,
+    changed: Vec<String>,
+    gone: Vec<String>,
+}
+
+impl Changes {
+    fn between(old: Option<&Lock>, new: &Lock) -> Changes {
+        let versions = |lock: &Lock| -> BTreeMap<String, String> {
+            lock.packages(Set::Image)
+                .iter()
+                .map(|p| (p.name.clone(), p.version.clone()))
+                .collect()
+        };
+        let (before, after) = (old.map(versions).unwrap_or_default(), versions(new));
+        let mut changes = Changes::default();
+        for (name, version) in &after {
+            match before.get(name) {
+                None => changes.new.push(format!("{name} {version}")),
+                Some(was) if was != version => {
+                    changes.changed.push(format!("{name} {was} -> {version}"));
+                }
+                Some(_) => {}
+            }
         }
+        let gone = before.into_keys().filter(|name| !after.contains_key(name));
+        changes.gone.extend(gone);
+        changes
     }
-    for name in before.keys().filter(|name| !after.contains_key(*name)) {
-        context.events.note(&format!("gone: {name}"));
+
+    fn show(&self, context: &Context) {
+        let lists = [
+            ("new", &self.new),
+            ("changed", &self.changed),
+            ("gone", &self.gone),
+        ];
+        for (what, list) in lists {
+            for item in list {
+                context.events.note(&format!("{what}: {item}"));
+            }
+        }
     }
 }

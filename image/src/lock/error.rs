@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::Set;
+use super::{Set, Sha256};
 use crate::command::CommandError;
 
 /// A lock that could not be read, found wanting, or made.
@@ -42,6 +42,38 @@ pub enum LockError {
         found: i64,
         /// Format this builder writes.
         known: i64,
+    },
+    /// Rows are not those that were resolved.
+    #[error("{}:{line}: the rows have the digest {found}, but the lock says {stated}: a row was lost, added or changed after it was made; take the file from version control again, or make it anew with `lock --update`", path.display())]
+    Rows {
+        /// Lock file.
+        path: PathBuf,
+        /// Line of the digest, from 1.
+        line: usize,
+        /// Digest in the lock.
+        stated: Sha256,
+        /// Digest of its rows.
+        found: Sha256,
+    },
+    /// The lock answers another request.
+    #[error(
+        "the lock of `{appliance}` was made for other packages than its overlays name now; run `roamcore-image lock {appliance}` and review the difference"
+    )]
+    Stale {
+        /// Appliance.
+        appliance: String,
+    },
+    /// The lock lacks a package that is asked for by name.
+    #[error(
+        "the lock of `{appliance}` has no row for the {set} package `{package}`, which is asked for; make it anew with `roamcore-image lock {appliance} --update`"
+    )]
+    NoRow {
+        /// Appliance.
+        appliance: String,
+        /// Set that asks for it.
+        set: Set,
+        /// The package.
+        package: String,
     },
     /// The request asks for something that cannot be asked.
     #[error("{what} `{value}` is refused: {why}")]

@@ -1,8 +1,9 @@
 //! The lock's text: TOML with one package per line, so that a relock reads well as a diff.
 //!
 //! Owns: writing and parsing. Never does: touch the disk except in `read` and `write`, keep
-//! unknown keys, or accept rows out of order. Invariant: `parse(to_text(lock)) == lock`, and any
-//! text that parses is exactly what `to_text` writes, apart from blanks and comments.
+//! unknown keys, or accept rows that are out of order or not the ones that were resolved. Invariant:
+//! `parse(to_text(lock)) == lock`, and any text that parses is exactly what `to_text` writes, apart
+//! from blanks and comments.
 
 use std::fs;
 use std::io::Write;
@@ -14,8 +15,8 @@ use toml::Spanned;
 use super::error::LockError;
 use super::{Lock, Package, Release, Sha256, Snapshot, check, date};
 
-/// The only format there is so far.
-pub const FORMAT: i64 = 1;
+/// Format 1 had no digest over its rows: a row that was lost in a merge was not missed.
+pub const FORMAT: i64 = 2;
 
 #[derive(Deserialize)]
 struct Version {
@@ -28,6 +29,7 @@ struct File {
     #[serde(rename = "format")]
     _format: i64,
     inputs: Sha256,
+    rows: Spanned<Sha256>,
     epoch: Spanned<u64>,
     snapshot: SnapshotTable,
     packages: Packages,
@@ -131,7 +133,8 @@ impl Lock {
                 format!("resolved `{resolved}` is not like 2026-09-12T07:55:41Z"),
             ));
         }
-        Ok(Lock {
+        let start = file.rows.span().start;
+        let lock = Lock {
             inputs: file.inputs,
             epoch,
             snapshot: Snapshot {
@@ -141,7 +144,34 @@ impl Lock {
             },
             image: rows(file.packages.image, at)?,
             tools: rows(file.packages.tools, at)?,
-        })
+        };
+        let (stated, found) = (file.rows.into_inner(), lock.rows_digest());
+        if stated != found {
+            return Err(LockError::Rows {
+                path: path.to_owned(),
+                line: text.get(..start).unwrap_or("").matches('\n').count() + 1,
+                stated,
+                found,
+            });
+        }
+        Ok(lock)
+    }
+
+    /// Digest over the rows of both sets: a row taken out, added or changed later does not fit it.
+    fn rows_digest(&self) -> Sha256 {
+        Sha256::of(self.rows_text().as_bytes())
+    }
+
+    fn rows_text(&self) -> String {
+        let mut text = String::from("[packages]\n");
+        for (name, packages) in [("image", &self.image), ("tools", &self.tools)] {
+            text += &format!("{name} = [\n");
+            for package in packages {
+                text += &row(package);
+            }
+            text += "]\n";
+        }
+        text
     }
 
     /// The lock as text.
@@ -150,8 +180,10 @@ impl Lock {
             "# Made by `roamcore-image lock`; do not edit. `lock --update` makes it anew.\n",
         );
         text += &format!(
-            "format = {FORMAT}\ninputs = \"{}\"\nepoch = {}\n",
-            self.inputs, self.epoch
+            "format = {FORMAT}\ninputs = \"{}\"\nrows = \"{}\"\nepoch = {}\n",
+            self.inputs,
+            self.rows_digest(),
+            self.epoch
         );
         text += &format!(
             "\n[snapshot]\nresolved = {}\napt = {}\nreleases = [\n",
@@ -169,15 +201,8 @@ impl Lock {
             }
             text += " },\n";
         }
-        text += "]\n\n[packages]\n";
-        for (name, packages) in [("image", &self.image), ("tools", &self.tools)] {
-            text += &format!("{name} = [\n");
-            for package in packages {
-                text += &row(package);
-            }
-            text += "]\n";
-        }
-        text
+        text += "]\n\n";
+        text + &self.rows_text()
     }
 }
 

@@ -153,6 +153,29 @@ impl Lock {
         self.inputs == request.inputs()
     }
 
+    /// Refuses a lock that a build of `appliance` cannot use: one that answers another request, or
+    /// that lacks a package asked for by name. What those depend on is the digest's to guard.
+    pub fn check(&self, appliance: &str, request: &Request) -> Result<(), LockError> {
+        let appliance = || appliance.to_owned();
+        if !self.matches(request) {
+            return Err(LockError::Stale {
+                appliance: appliance(),
+            });
+        }
+        for set in [Set::Image, Set::Tools] {
+            let rows = self.packages(set);
+            let has = |name: &str| rows.iter().any(|p| p.name == name);
+            if let Some(name) = request.names(set).into_iter().find(|name| !has(name)) {
+                return Err(LockError::NoRow {
+                    appliance: appliance(),
+                    set,
+                    package: name.to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Digest of the lock file's bytes.
     pub fn digest(&self) -> Sha256 {
         Sha256::of(self.to_text().as_bytes())
