@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[path = "../../image/tests/support/skip.rs"]
+mod skip;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -33,15 +36,11 @@ fn state_is_attached_to_the_root() {
     {
         Ok(output) if output.status.success() => {}
         Ok(output) => {
-            eprintln!(
-                "SKIP: no mounts in a namespace here: {}",
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
-            return;
+            let why = String::from_utf8_lossy(&output.stderr);
+            return skip::skip(&format!("no mounts in a namespace here: {why}"));
         }
         Err(error) => {
-            eprintln!("SKIP: cannot run unshare: {error}");
-            return;
+            return skip::skip(&format!("cannot run unshare: {error}"));
         }
     }
     let status = unshare()

@@ -8,6 +8,7 @@
 
 #[path = "data/lock/archive.rs"]
 mod archive;
+mod support;
 
 use std::fs;
 use std::path::Path;
@@ -15,6 +16,7 @@ use std::path::Path;
 use archive::{Archive, EPOCH, debian, events, request, spec};
 use roamcore_image::command::Command;
 use roamcore_image::lock::{Lock, LockError, Mirrors, Options, Set, resolve, resolve_with};
+use support::skip;
 
 fn names(lock: &Lock, set: Set) -> Vec<&str> {
     lock.packages(set).iter().map(|p| p.name.as_str()).collect()
@@ -203,8 +205,7 @@ fn extra_sources_need_their_own_key() {
 #[test]
 fn works_as_an_ordinary_user() {
     if !rustix::process::geteuid().is_root() {
-        println!("skipped: all tests here already run as an ordinary user");
-        return;
+        return skip("all tests here already run as an ordinary user");
     }
     let home = tempfile::tempdir().unwrap();
     let exe = home.path().join("test");
@@ -223,16 +224,13 @@ fn works_as_an_ordinary_user() {
         .unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     assert!(text.contains("1 passed"), "{text}");
-    if let Some(reason) = text.lines().find(|l| l.starts_with("skipped")) {
-        println!("{reason}");
-    }
 }
 
 #[test]
 fn real_archive() {
     let mirrors = match Mirrors::find(None, None) {
         Ok(mirrors) => mirrors,
-        Err(error) => return println!("skipped: {error}"),
+        Err(error) => return skip(&error.to_string()),
     };
     let wanted = roamcore_image::lock::Request::trixie(vec!["bash".into()], vec![]);
     let lock = match resolve(&wanted, &mirrors, &events()) {
@@ -242,7 +240,7 @@ fn real_archive() {
             | LockError::NoKeyring { .. }
             | LockError::OldKeyring { .. }),
         ) => {
-            return println!("skipped: {error}");
+            return skip(&error.to_string());
         }
         Err(error) => panic!("{error}"),
     };

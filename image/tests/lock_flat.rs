@@ -8,6 +8,8 @@
 
 #[path = "data/lock/archive.rs"]
 mod archive;
+#[path = "support/skip.rs"]
+mod skip;
 
 use std::fs;
 use std::io::Write;
@@ -18,6 +20,7 @@ use archive::{Archive, debian, events, request};
 use roamcore_image::lock::apt::AptTree;
 use roamcore_image::lock::{Lock, Set, Sha256};
 use roamcore_image::pool::{Pool, PoolError};
+use skip::skip;
 
 /// A file system that is not the one of the test's own files, on every Debian.
 const ELSEWHERE: &str = "/dev/shm";
@@ -160,9 +163,4 @@ fn a_pool_elsewhere_gives_a_set_that_stands_alone() {
         let bytes = fs::read(set.join(package.file_name())).unwrap();
         assert_eq!(Sha256::of(&bytes), package.sha256);
     }
-}
-
-fn skip(reason: &str) {
-    let line = format!("SKIP: a_pool_elsewhere_gives_a_set_that_stands_alone: {reason}\n");
-    let _ = std::io::stderr().write_all(line.as_bytes());
 }

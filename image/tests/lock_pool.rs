@@ -8,6 +8,8 @@
 
 #[path = "data/lock/archive.rs"]
 mod archive;
+#[path = "support/skip.rs"]
+mod skip;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use archive::{Archive, EPOCH, Spec, debian, events, request};
 use roamcore_image::command::Command;
 use roamcore_image::lock::{Lock, Mirrors, Set};
 use roamcore_image::pool::{Ensured, Pool, PoolError};
+use skip::skip;
 
 /// Set in the child that is killed: directory with the lock and the pool.
 const CHILD: &str = "LOCK_POOL_CHILD";
@@ -204,7 +207,7 @@ impl Drop for Mount {
 fn tmpfs(dir: &Path, options: &str) -> Option<Mount> {
     fs::create_dir_all(dir).unwrap();
     if !rustix::process::geteuid().is_root() {
-        println!("skipped: mounting a small tmpfs needs root");
+        skip("mounting a small tmpfs needs root");
         return None;
     }
     match Command::new("mount")
@@ -214,7 +217,7 @@ fn tmpfs(dir: &Path, options: &str) -> Option<Mount> {
     {
         Ok(_) => Some(Mount(dir.to_owned())),
         Err(error) => {
-            println!("skipped: no tmpfs can be mounted: {error}");
+            skip(&format!("no tmpfs can be mounted: {error}"));
             None
         }
     }

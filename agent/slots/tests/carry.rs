@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
+#[path = "../../../image/tests/support/skip.rs"]
+mod skip;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -250,7 +252,9 @@ fn whiteouts_of_the_kernel() {
     t.put(&t.theirs, "gone", "1");
     let path = t.ours.join("gone");
     if let Err(error) = mknodat(CWD, &path, FileType::CharacterDevice, Mode::empty(), 0) {
-        println!("skipped: this file system or user may not make whiteouts ({error})");
+        skip::skip(&format!(
+            "this file system or user may not make whiteouts ({error})"
+        ));
         return;
     }
     let slots = Slots::on(Box::new(t.media.clone()));
@@ -263,7 +267,7 @@ fn whiteouts_of_the_kernel() {
     t.put(&t.ours, "opaque/x", "1");
     let flags = rustix::fs::XattrFlags::empty();
     if let Err(error) = rustix::fs::lsetxattr(&opaque, "trusted.overlay.opaque", b"y", flags) {
-        println!("skipped: attributes of overlayfs are for root ({error})");
+        skip::skip(&format!("attributes of overlayfs are for root ({error})"));
         return;
     }
     rustix::fs::lsetxattr(
@@ -308,7 +312,7 @@ impl Overlay {
         match rustix::mount::mount("overlay", at, "overlay", flags, options.as_c_str()) {
             Ok(()) => Some(Self(at.to_owned())),
             Err(error) => {
-                println!("skipped: overlay mounts are for root ({error})");
+                skip::skip(&format!("overlay mounts are for root ({error})"));
                 None
             }
         }

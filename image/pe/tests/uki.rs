@@ -73,7 +73,7 @@ fn ukify_makes_the_same_image() {
         std::env::var("ROAMCORE_PE_UKIFY").ok(),
         std::env::var("ROAMCORE_PE_KERNEL").ok(),
     ) else {
-        return println!("SKIP: ROAMCORE_PE_UKIFY and ROAMCORE_PE_KERNEL are not set");
+        return common::skip("ROAMCORE_PE_UKIFY and ROAMCORE_PE_KERNEL are not set");
     };
     let kernel = std::fs::read(kernel).unwrap();
     for set in binaries() {

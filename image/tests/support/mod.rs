@@ -14,6 +14,7 @@
 )]
 
 mod random;
+mod skip;
 mod user;
 
 use std::borrow::BorrowMut;
@@ -28,6 +29,7 @@ use roamcore_image::cache::Cache;
 use roamcore_image::nar;
 
 pub use random::Random;
+pub use skip::skip;
 pub use user::{User, give};
 
 /// The builder under test.
@@ -86,21 +88,6 @@ pub fn run(mut command: impl BorrowMut<Command>) -> Ran {
         out: text(&output.stdout),
         err: text(&output.stderr),
     }
-}
-
-/// Says past the test harness's capture that a test did not run, and why. The lines are also
-/// gathered in `skipped.txt` in cargo's directory for test files.
-pub fn skip(reason: &str) {
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    let line = format!("SKIP: {test}: {reason}\n");
-    let _ = std::io::stderr().write_all(line.as_bytes());
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("skipped.txt");
-    let mut file = File::options()
-        .create(true)
-        .append(true)
-        .open(path)
-        .unwrap();
-    file.write_all(line.as_bytes()).unwrap();
 }
 
 /// Says past the capture what a test measured.

@@ -1,6 +1,9 @@
 //! External tools: found, or skipped with a reason; never passed over in silence.
 #![allow(clippy::unwrap_used, clippy::expect_used, dead_code, missing_docs)]
 
+#[path = "../../../tests/support/skip.rs"]
+mod skip;
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,7 +18,9 @@ pub fn tool(name: &str) -> Option<PathBuf> {
         .map(|dir| dir.join(name))
         .find(|file| file.is_file());
     if found.is_none() {
-        eprintln!("SKIP: {name} is not installed, so its verdict is unknown");
+        skip::skip(&format!(
+            "{name} is not installed, so its verdict is unknown"
+        ));
     }
     found
 }

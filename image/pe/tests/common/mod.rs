@@ -3,12 +3,17 @@
 //! EFI binaries come from `ROAMCORE_PE_FIXTURES` (a directory with linuxx64.efi.stub and systemd-bootx64.efi, as
 //! /usr/lib/systemd/boot/efi of trixie's package) and from this machine's own systemd-boot-efi package, downloaded
 //! once. What cannot be had is skipped with a printed reason, never passed silently.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
+
+#[path = "../../../tests/support/skip.rs"]
+mod skip;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+
+pub use skip::skip;
 
 use roamcore_pe::certs::{SigningKey, Validity};
 use roamcore_pe::uki::UkiParts;
@@ -25,7 +30,7 @@ pub fn binaries() -> &'static [Binaries] {
     ALL.get_or_init(|| {
         let given = std::env::var_os("ROAMCORE_PE_FIXTURES").map(PathBuf::from);
         let own = own_package()
-            .inspect_err(|why| println!("SKIP: no systemd-boot-efi package: {why}"))
+            .inspect_err(|why| skip(&format!("no systemd-boot-efi package: {why}")))
             .ok();
         let load = |from: PathBuf| {
             let file = |name| {
@@ -35,7 +40,7 @@ pub fn binaries() -> &'static [Binaries] {
             match (stub, boot) {
                 (Ok(stub), Ok(boot)) => Some(Binaries { from, stub, boot }),
                 (Err(why), _) | (_, Err(why)) => {
-                    println!("SKIP: {why}");
+                    skip(&why);
                     None
                 }
             }
@@ -86,7 +91,7 @@ fn run(command: &mut Command) -> Result<String, String> {
 /// Runs a reference tool. Outer `None`: it is not installed (reason printed). Inner: its verdict and output.
 pub fn tool(name: &str, args: &[&Path]) -> Option<Result<String, String>> {
     if Command::new(name).arg("--help").output().is_err() {
-        println!("SKIP: {name} is not installed");
+        skip(&format!("{name} is not installed"));
         return None;
     }
     Some(run(Command::new(name).args(args)))

@@ -11,6 +11,8 @@ use roamcore_image::lock::{
     Lock, LockError, Mirrors, Options, Request, Sha256, Source, date, resolve_with,
 };
 
+use crate::skip;
+
 /// 2026-09-12T07:55:41Z: date of the oldest Release file; each later suite is a day younger.
 pub const EPOCH: u64 = 1_789_199_741;
 
@@ -101,7 +103,7 @@ impl Archive {
             "never",
         ]);
         if let Err(error) = made {
-            println!("skipped: no signing key can be made: {error}");
+            skip(&format!("no signing key can be made: {error}"));
             return None;
         }
         fs::write(archive.keyring(), archive.gpg(&["--export"]).unwrap()).unwrap();
