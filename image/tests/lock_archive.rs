@@ -201,6 +201,84 @@ fn extra_sources_need_their_own_key() {
     );
 }
 
+#[test]
+fn a_declared_fingerprint_is_the_keys_own() {
+    let (Some(archive), Some(vendor), Some(other)) = (debian(), Archive::empty(), Archive::empty())
+    else {
+        return;
+    };
+    vendor.suite("vendor", "stable", &[spec("daemon", "1-1", "")], EPOCH);
+    let read = |archive: &Archive| fs::read(archive.keyring()).unwrap();
+    let ask = |key: Vec<u8>, fingerprint: String| {
+        let mut wanted = request(&["daemon"], &[]);
+        let mut source = vendor.source("vendor", Some(key));
+        source.fingerprint = Some(fingerprint);
+        wanted.sources.push(source);
+        archive.resolve(&wanted)
+    };
+    let (right, wrong) = (vendor.fingerprint(), other.fingerprint());
+    let lock = ask(read(&vendor), right.to_lowercase()).unwrap();
+    assert!(lock.image.iter().any(|p| p.name == "daemon"));
+
+    // It signs the archive, but is not the key that was reviewed.
+    let error = ask(read(&vendor), wrong.clone()).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, LockError::Fingerprint { .. }), "{error:?}");
+    assert!(text.contains(&right) && text.contains(&wrong), "{text}");
+    // apt would trust both keys of such a file.
+    let both = [read(&vendor), read(&other)].concat();
+    let error = ask(both, right.clone()).unwrap_err().to_string();
+    assert!(error.contains(&format!("{right}, {wrong}")), "{error}");
+}
+
+#[test]
+fn a_key_with_another_fingerprint_is_not_imported() {
+    let (Some(vendor), Some(other)) = (Archive::empty(), Archive::empty()) else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    support::copy_checkout(&support::source(), dir.path());
+    let overlay = dir.path().join("overlays/vendor");
+    fs::create_dir(&overlay).unwrap();
+    let text = format!(
+        "schema = 1\nname = \"vendor\"\ndescription = \"test\"\n[[apt_source]]\nname = \"vendor\"\n\
+         suites = [\"stable\"]\ncomponents = [\"main\"]\nkey = \"keys/vendor.gpg\"\nfingerprint = \"{}\"\n",
+        vendor.fingerprint()
+    );
+    fs::write(overlay.join("overlay.toml"), text).unwrap();
+    support::edit(
+        &dir.path().join("appliances/bare.toml"),
+        "\"agent\"]",
+        "\"agent\", \"vendor\"]",
+    );
+    let import = |archive: &Archive| {
+        let key = format!("vendor={}", archive.keyring().display());
+        // Nothing listens there: what follows the import fails, quickly and for another reason.
+        let nowhere = [
+            "--mirror",
+            "http://127.0.0.1:9",
+            "--security-mirror",
+            "http://127.0.0.1:9",
+        ];
+        support::run(
+            std::process::Command::new(support::BUILDER)
+                .arg("--checkout")
+                .arg(dir.path())
+                .args(["lock", "bare", "--trust-key", &key, "--source-mirror"])
+                .arg("vendor=http://127.0.0.1:9")
+                .args(nowhere),
+        )
+    };
+    let (right, wrong) = (vendor.fingerprint(), other.fingerprint());
+    import(&other).fails(1, &["is refused: its overlay declares", &right, &wrong]);
+    assert!(!overlay.join("keys").exists(), "a refused key was kept");
+    import(&vendor).fails(1, &["`vendor` is now trusted through"]);
+    assert_eq!(
+        fs::read(overlay.join("keys/vendor.gpg")).unwrap(),
+        fs::read(vendor.keyring()).unwrap()
+    );
+}
+
 /// As root, runs the first test of this file again as another user.
 #[test]
 fn works_as_an_ordinary_user() {

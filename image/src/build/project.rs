@@ -10,7 +10,7 @@ use roamcore_spec::load::{self, Project};
 use roamcore_spec::names::Name;
 use roamcore_spec::{Appliance, Board, Document, Overlay};
 
-use crate::lock::{Request, Source};
+use crate::lock::{Request, Source, key};
 use crate::nar;
 
 /// Overlay added to every development image.
@@ -164,6 +164,7 @@ impl Sources {
                     suites: source.suites.iter().map(ToString::to_string).collect(),
                     components: source.components.iter().map(ToString::to_string).collect(),
                     key,
+                    fingerprint: source.fingerprint.as_ref().map(ToString::to_string),
                 });
             }
         }
@@ -173,18 +174,21 @@ impl Sources {
     /// Takes over the key of an extra apt source: the operator's decision to trust it, made visible
     /// as a file of the overlay that is reviewed like any other.
     pub fn import_key(&self, name: &str, file: &Path) -> Result<PathBuf> {
-        let overlay_and_key = self.overlays().find_map(|overlay| {
+        let found = self.overlays().find_map(|overlay| {
             let source = overlay
                 .apt_source
                 .iter()
                 .find(|s| s.name.as_str() == name)?;
-            Some((overlay, source.key.as_str()))
+            Some((overlay, source))
         });
-        let (overlay, key) = overlay_and_key
+        let (overlay, source) = found
             .with_context(|| format!("no overlay of this appliance has an apt source `{name}`"))?;
-        let target = self.overlay_dir(overlay).join(key);
+        let target = self.overlay_dir(overlay).join(source.key.as_str());
         let bytes =
             std::fs::read(file).with_context(|| format!("reading the key {}", file.display()))?;
+        if let Some(declared) = &source.fingerprint {
+            key::check(name, &bytes, declared.as_str())?;
+        }
         if let Some(dir) = target.parent() {
             std::fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
         }

@@ -101,6 +101,21 @@ pub enum LockError {
         /// Source.
         name: String,
     },
+    /// A key file that does not hold the declared key, or holds more than that.
+    #[error(
+        "the key given for apt source `{name}` is refused: its overlay declares the fingerprint {declared}, the file has {found}; ask the source's owner which is right, then give that key alone with `lock --trust-key NAME=FILE` or correct `fingerprint`"
+    )]
+    Fingerprint {
+        /// Source.
+        name: String,
+        /// Fingerprint in the overlay.
+        declared: String,
+        /// Fingerprints of the file's primary keys.
+        found: String,
+    },
+    /// gpg could not be run.
+    #[error("asking gpg for the fingerprint of a key")]
+    Gpg(#[source] CommandError),
     /// The source is signed by a key other than the trusted one.
     #[error(
         "apt source `{name}` is not signed by its trusted key: check the key with its owner, then run `lock --trust-key NAME=FILE`; apt says:\n{words}"

@@ -22,6 +22,7 @@ pub mod fetch;
 pub mod flat;
 pub mod format;
 pub mod index;
+pub mod key;
 pub mod mirrors;
 pub mod request;
 pub mod resolve;

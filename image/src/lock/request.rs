@@ -22,6 +22,8 @@ pub struct Source {
     pub components: Vec<String>,
     /// Its OpenPGP key, binary or armoured; none until an operator has imported it.
     pub key: Option<Vec<u8>>,
+    /// Fingerprint that the key must have.
+    pub fingerprint: Option<String>,
 }
 
 /// Packages wanted, and the suites they may come from.
@@ -84,7 +86,12 @@ impl Request {
         let extra: BTreeSet<String> = self
             .sources
             .iter()
-            .map(|s| source(&s.name, &s.suites, &s.components))
+            .map(|s| {
+                // Another key is another source, and needs a lock of its own.
+                let key = s.fingerprint.as_ref();
+                let key = key.map(|f| format!("key {} {f}\n", s.name));
+                source(&s.name, &s.suites, &s.components) + &key.unwrap_or_default()
+            })
             .collect();
         text.extend(extra);
         Sha256::of(text.as_bytes())
@@ -158,6 +165,7 @@ mod tests {
             suites: vec!["trixie".into()],
             components: vec!["main".into()],
             key: key.map(<[u8]>::to_vec),
+            fingerprint: None,
         }
     }
 
@@ -184,6 +192,8 @@ mod tests {
             keyless,
             "a build needs the lock, not the key"
         );
+        extra.sources[0].fingerprint = Some("AB".repeat(20));
+        assert_ne!(extra.inputs(), keyless, "another key is another source");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::error::LockError;
 use super::facts::{Index, Places, facts, releases};
 use super::index::{self, Wanted};
 use super::{DEBIAN, DEBIAN_SECURITY, Lock, Mirrors, Package, Request, Set, Snapshot};
-use super::{date, request};
+use super::{date, key, request};
 use crate::events::Events;
 
 /// Where Debian's keyring is; the second name is that of newer releases.
@@ -57,6 +57,11 @@ pub fn resolve_with(
     events: &Events,
 ) -> Result<Lock, LockError> {
     request.validate()?;
+    for source in &request.sources {
+        if let (Some(bytes), Some(declared)) = (&source.key, &source.fingerprint) {
+            key::check(&source.name, bytes, declared)?;
+        }
+    }
     let mirrors = mirrors.clone().with_sources(&request.sources)?;
     let tree = AptTree::create(3)?;
     write_sources(&tree, request, &mirrors, &options.keyring)?;

@@ -152,7 +152,16 @@ impl Archive {
             suites: vec!["stable".into()],
             components: vec!["main".into()],
             key,
+            fingerprint: None,
         }
+    }
+
+    /// Fingerprint of the signing key.
+    pub fn fingerprint(&self) -> String {
+        let told = self.gpg(&["--with-colons", "--list-keys"]).unwrap();
+        let told = String::from_utf8(told).unwrap();
+        let line = told.lines().find(|l| l.starts_with("fpr:")).unwrap();
+        line.split(':').nth(9).unwrap().to_owned()
     }
 
     pub fn resolve(&self, request: &Request) -> Result<Lock, LockError> {
