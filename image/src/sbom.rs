@@ -2,8 +2,8 @@
 //!
 //! Owns: the document's shape and the reading of machine-readable copyright files. Never does:
 //! guess: a licence that is not declared is absent, and Debian's short names are given as names,
-//! not taken for SPDX identifiers. Invariant: the same lock, product, version and copyright files
-//! give the same bytes.
+//! not taken for SPDX identifiers; nor list the crates inside our own programs, which Cargo.lock names only together
+//! with those of tests and builds. Invariant: the same contents and copyright files give the same bytes.
 
 use std::collections::BTreeSet;
 
@@ -18,6 +18,30 @@ pub struct Subject<'a> {
     pub product: &'a str,
     /// Product version.
     pub version: &'a str,
+}
+
+/// What an image is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Contents<'a> {
+    /// The lock: its image set is in the root.
+    pub lock: &'a Lock,
+    /// Packages of the tools set whose files are on the ESP.
+    pub esp: &'a [&'a str],
+    /// Programs that come from no package.
+    pub programs: &'a [Program<'a>],
+}
+
+/// A program of ours in the image.
+#[derive(Debug, Clone, Copy)]
+pub struct Program<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its version.
+    pub version: &'a str,
+    /// Where it lies in the image.
+    pub path: &'a str,
+    /// Its bytes.
+    pub bytes: &'a [u8],
 }
 
 #[derive(Serialize)]
@@ -72,8 +96,9 @@ struct Component<'a> {
     hashes: [Hash; 1],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     licenses: Vec<LicenseChoice>,
-    purl: String,
-    properties: [Property<'a>; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    purl: Option<String>,
+    properties: Vec<Property<'a>>,
 }
 
 #[derive(Serialize)]
@@ -99,51 +124,27 @@ struct Property<'a> {
     value: &'a str,
 }
 
-/// The bill of one set. `copyright` gives a package's debian/copyright where there is one.
+/// The bill. `copyright` gives a package's debian/copyright where there is one.
 pub fn cyclonedx(
-    lock: &Lock,
-    set: Set,
+    contents: Contents<'_>,
     subject: Subject<'_>,
     mut copyright: impl FnMut(&Package) -> Option<String>,
 ) -> Result<String, serde_json::Error> {
-    let distro = lock.codename();
-    let components = lock
-        .packages(set)
-        .iter()
-        .map(|package| {
-            let purl = purl(package, distro);
-            Component {
-                kind: "library",
-                bom_ref: purl.clone(),
-                name: &package.name,
-                version: &package.version,
-                hashes: [Hash {
-                    alg: "SHA-256",
-                    content: package.sha256.to_string(),
-                }],
-                licenses: copyright(package)
-                    .map(|text| licences(&text))
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|name| LicenseChoice {
-                        license: License {
-                            name,
-                            acknowledgement: "declared",
-                        },
-                    })
-                    .collect(),
-                purl,
-                properties: [Property {
-                    name: "roamcore:origin",
-                    value: &package.origin,
-                }],
-            }
-        })
-        .collect();
+    let lock = contents.lock;
+    let root = lock.packages(Set::Image).iter().map(|p| (p, ROOT));
+    let tools = lock.packages(Set::Tools).iter();
+    let esp = tools
+        .filter(|p| contents.esp.contains(&p.name.as_str()))
+        .map(|p| (p, ESP));
+    let packages = root
+        .chain(esp)
+        .map(|(p, place)| of_package(p, place, lock.codename(), copyright(p)));
+    let programs = contents.programs.iter().map(of_program);
+    let components = packages.chain(programs).collect();
     let bom = Bom {
         bom_format: "CycloneDX",
         spec_version: "1.6",
-        serial_number: serial(lock, set, subject),
+        serial_number: serial(contents, subject),
         version: 1,
         metadata: Metadata {
             timestamp: date::rfc3339(lock.epoch),
@@ -166,14 +167,84 @@ pub fn cyclonedx(
     serde_json::to_string_pretty(&bom).map(|text| text + "\n")
 }
 
+/// Where the files of a component are.
+const ROOT: &str = "root";
+const ESP: &str = "esp";
+
+fn of_package<'a>(
+    package: &'a Package,
+    place: &'a str,
+    distro: &str,
+    copyright: Option<String>,
+) -> Component<'a> {
+    let purl = purl(package, distro);
+    // A package of both sets is two components: the versions may differ, and so may what of it is there.
+    let bom_ref = match place {
+        ROOT => purl.clone(),
+        place => format!("{place}:{purl}"),
+    };
+    let licence = |name| LicenseChoice {
+        license: License {
+            name,
+            acknowledgement: "declared",
+        },
+    };
+    let names = copyright.map(|text| licences(&text)).unwrap_or_default();
+    Component {
+        kind: "library",
+        bom_ref,
+        name: &package.name,
+        version: &package.version,
+        hashes: [Hash {
+            alg: "SHA-256",
+            content: package.sha256.to_string(),
+        }],
+        licenses: names.into_iter().map(licence).collect(),
+        purl: Some(purl),
+        properties: vec![
+            Property {
+                name: "roamcore:origin",
+                value: &package.origin,
+            },
+            Property {
+                name: "roamcore:place",
+                value: place,
+            },
+        ],
+    }
+}
+
+fn of_program<'a>(program: &Program<'a>) -> Component<'a> {
+    Component {
+        kind: "application",
+        bom_ref: format!("{}@{}", program.name, program.version),
+        name: program.name,
+        version: program.version,
+        hashes: [Hash {
+            alg: "SHA-256",
+            content: Sha256::of(program.bytes).to_string(),
+        }],
+        licenses: Vec::new(),
+        purl: None,
+        properties: vec![Property {
+            name: "roamcore:place",
+            value: program.path,
+        }],
+    }
+}
+
 /// A UUID of version 8 (RFC 9562 section 5.8) from the digest of what the bill is made from.
-fn serial(lock: &Lock, set: Set, subject: Subject<'_>) -> String {
-    let seed = format!(
-        "roamcore sbom 1\n{}\n{set}\n{}\n{}\n",
-        lock.digest(),
+fn serial(contents: Contents<'_>, subject: Subject<'_>) -> String {
+    let mut seed = format!(
+        "roamcore sbom 2\n{}\n{}\n{}\n{}\n",
+        contents.lock.digest(),
+        contents.esp.join(" "),
         subject.product,
         subject.version
     );
+    for program in contents.programs {
+        seed += &format!("{} {}\n", program.name, Sha256::of(program.bytes));
+    }
     let mut b = [0u8; 16];
     b.copy_from_slice(&Sha256::of(seed.as_bytes()).bytes()[..16]);
     b[6] = b[6] & 0x0f | 0x80;

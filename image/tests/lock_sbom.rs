@@ -8,8 +8,8 @@
 
 use std::collections::BTreeSet;
 
-use roamcore_image::lock::{Lock, Package, Release, Set, Sha256, Snapshot};
-use roamcore_image::sbom::{Subject, cyclonedx};
+use roamcore_image::lock::{Lock, Package, Release, Sha256, Snapshot};
+use roamcore_image::sbom::{Contents, Program, Subject, cyclonedx};
 use serde_json::Value;
 
 fn lock() -> Lock {
@@ -43,7 +43,11 @@ fn lock() -> Lock {
             package("libstdc++6", "debian-security"),
             package("pve", "vendor"),
         ],
-        tools: vec![package("erofs-utils", "debian")],
+        tools: vec![
+            package("bash", "debian"),
+            package("erofs-utils", "debian"),
+            package("systemd-boot-efi", "debian-security"),
+        ],
     }
 }
 
@@ -53,11 +57,28 @@ const SUBJECT: Subject<'_> = Subject {
 };
 const COPYRIGHT: &str = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\nCopyright: x\nLicense: GPL-3+\n text\n\nFiles: m\nLicense: Expat\n";
 
+fn contents<'a>(lock: &'a Lock, programs: &'a [Program<'a>]) -> Contents<'a> {
+    Contents {
+        lock,
+        esp: &["systemd-boot-efi"],
+        programs,
+    }
+}
+
+const AGENT: Program<'_> = Program {
+    name: "roamcore-agent",
+    version: "0.1.0",
+    path: "usr/lib/roamcore/roamcore-agent",
+    bytes: b"agent",
+};
+
 fn bom(lock: &Lock) -> String {
-    cyclonedx(lock, Set::Image, SUBJECT, |p| match p.name.as_str() {
-        "bash" => Some(COPYRIGHT.to_owned()),
-        "pve" => Some("Free for all.".to_owned()),
-        _ => None,
+    cyclonedx(contents(lock, &[AGENT]), SUBJECT, |p| {
+        match p.name.as_str() {
+            "bash" | "systemd-boot-efi" => Some(COPYRIGHT.to_owned()),
+            "pve" => Some("Free for all.".to_owned()),
+            _ => None,
+        }
     })
     .unwrap()
 }
@@ -111,7 +132,7 @@ fn structure() {
     assert_eq!(metadata["tools"]["components"][0]["type"], "application");
 
     let components = bom["components"].as_array().unwrap();
-    assert_eq!(components.len(), 3);
+    assert_eq!(components.len(), 5);
     let mut references = BTreeSet::from([metadata["component"]["bom-ref"].as_str().unwrap()]);
     let known = BTreeSet::from([
         "type",
@@ -125,7 +146,6 @@ fn structure() {
     ]);
     for component in components {
         assert!(keys(component).is_subset(&known));
-        assert_eq!(component["type"], "library");
         assert!(
             references.insert(component["bom-ref"].as_str().unwrap()),
             "bom-ref is not unique"
@@ -133,8 +153,31 @@ fn structure() {
         let hash = &component["hashes"][0];
         assert_eq!(hash["alg"], "SHA-256");
         assert!(hash["content"].as_str().unwrap().parse::<Sha256>().is_ok());
+    }
+    for component in &components[..4] {
+        assert_eq!(component["type"], "library");
         assert_eq!(component["properties"][0]["name"], "roamcore:origin");
     }
+    let place = |index: usize, at: usize| &components[index]["properties"][at];
+    assert_eq!(place(0, 1)["name"], "roamcore:place");
+    assert_eq!(place(0, 1)["value"], "root");
+
+    // What is on the ESP comes from the tools; other tools are not in the image.
+    assert_eq!(components[3]["name"], "systemd-boot-efi");
+    assert_eq!(place(3, 1)["value"], "esp");
+    assert_eq!(components[3]["licenses"].as_array().unwrap().len(), 2);
+
+    let agent = &components[4];
+    assert_eq!(
+        (&agent["type"], &agent["name"]),
+        (&"application".into(), &"roamcore-agent".into())
+    );
+    assert_eq!(
+        agent["hashes"][0]["content"],
+        Sha256::of(b"agent").to_string()
+    );
+    assert_eq!(place(4, 0)["value"], "usr/lib/roamcore/roamcore-agent");
+    assert!(agent.get("purl").is_none(), "it is in no registry");
     assert_eq!(
         components[1]["purl"],
         "pkg:deb/debian/libstdc%2B%2B6@1:2.0%2Bb1?arch=amd64&distro=trixie"
@@ -175,6 +218,12 @@ fn same_inputs_same_bytes() {
         version: "0.2.0",
         ..SUBJECT
     };
-    let text = cyclonedx(&lock, Set::Image, renamed, |_| None).unwrap();
+    let text = cyclonedx(contents(&lock, &[AGENT]), renamed, |_| None).unwrap();
+    assert_ne!(serial(&bom(&lock)), serial(&text));
+    let other = Program {
+        bytes: b"another agent",
+        ..AGENT
+    };
+    let text = cyclonedx(contents(&lock, &[other]), SUBJECT, |_| None).unwrap();
     assert_ne!(serial(&bom(&lock)), serial(&text));
 }

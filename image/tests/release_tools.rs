@@ -136,6 +136,32 @@ fn root_and_hash_tree() {
 }
 
 #[test]
+fn the_bill_names_what_boots_and_our_own_programs() {
+    let Some(built) = built() else { return };
+    let text = fs::read_to_string(built.release().join("sbom.cdx.json")).unwrap();
+    let bom: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let component = |name: &str| {
+        let all = bom["components"].as_array().unwrap().iter();
+        let found: Vec<_> = all.filter(|c| c["name"] == name).collect();
+        assert_eq!(found.len(), 1, "{name}: {found:#?}");
+        found[0].clone()
+    };
+    let boot = component("systemd-boot-efi");
+    assert_eq!(boot["properties"][1]["value"], "esp");
+    assert!(boot["licenses"].is_array(), "{boot:#}");
+    for (name, path) in [
+        ("roamcore-agent", built.agent.clone()),
+        ("roamcore", built.agent.with_file_name("roamcore")),
+    ] {
+        let digest = roamcore_image::build::hash_file(&path)
+            .unwrap()
+            .1
+            .to_string();
+        assert_eq!(component(name)["hashes"][0]["content"], digest, "{name}");
+    }
+}
+
+#[test]
 fn block_map_is_enough_to_flash() {
     let Some(built) = built() else { return };
     let Some(mut bmaptool) = tool("bmaptool") else {

@@ -185,7 +185,10 @@ pub fn run(plan: &Plan<'_>, signer: &Signer, cache: &Cache, events: &Events) -> 
     let made = Made {
         sources: &sources,
         packages: &packages,
+        tools: &tools,
         root: &root,
+        agent: &agent,
+        daemon: &daemon,
     };
     // Looked at before the work area goes, or there would be room again.
     let outcome = write_release(plan, signer, events, report, &made, &boot, &work)
@@ -209,7 +212,48 @@ const WORK: &str = ".work-";
 struct Made<'a> {
     sources: &'a Sources,
     packages: &'a Cached,
+    tools: &'a Tools,
     root: &'a Root,
+    agent: &'a [u8],
+    daemon: &'a [u8],
+}
+
+impl Made<'_> {
+    /// The bill of materials.
+    fn bom(&self, plan: &Plan<'_>) -> Result<String> {
+        let texts = root::copyrights(self.packages)?;
+        // The workspace has one version; a program that was not built with this builder may have another.
+        let program = |name, path, bytes| sbom::Program {
+            name,
+            version: env!("CARGO_PKG_VERSION"),
+            path,
+            bytes,
+        };
+        let contents = sbom::Contents {
+            lock: plan.lock,
+            esp: &tools::SHIPPED,
+            programs: &[
+                program("roamcore-agent", root::AGENT, self.agent),
+                program("roamcore", root::DAEMON, self.daemon),
+            ],
+        };
+        let subject = sbom::Subject {
+            product: self.sources.appliance().product.as_str(),
+            version: &plan.identity.version,
+        };
+        let copyright = |name: &str| {
+            let text = texts.get(name).cloned();
+            let shipped = tools::SHIPPED.contains(&name);
+            // Not installed, so its text is in the tools alone; one that is missing has no licence declared.
+            text.or_else(|| {
+                let path = format!("usr/share/doc/{name}/copyright");
+                std::fs::read_to_string(self.tools.file(&path))
+                    .ok()
+                    .filter(|_| shipped)
+            })
+        };
+        sbom::cyclonedx(contents, subject, |p| copyright(&p.name)).context("encoding the SBOM")
+    }
 }
 
 /// Writes the release into `work`, and shows it under its final name once it is whole and signed.
@@ -222,11 +266,7 @@ fn write_release(
     boot: &disk::BootFiles<'_>,
     work: &Scratch,
 ) -> Result<Outcome> {
-    let Made {
-        sources,
-        packages,
-        root,
-    } = *made;
+    let Made { sources, root, .. } = *made;
     let stage = work.path().join("release");
     std::fs::create_dir(&stage).with_context(|| format!("creating {}", stage.display()))?;
     let raw = work.path().join("disk.img");
@@ -246,15 +286,7 @@ fn write_release(
     report.time(events, "describe", "block map, SBOM, manifest", || {
         outputs::block_map(&raw, &composed, &stage)?;
         std::fs::remove_file(&raw).context("removing the raw image")?;
-        let texts = root::copyrights(packages)?;
-        let subject = sbom::Subject {
-            product: sources.appliance().product.as_str(),
-            version: &plan.identity.version,
-        };
-        let bom = sbom::cyclonedx(plan.lock, Set::Image, subject, |p| {
-            texts.get(&p.name).cloned()
-        })
-        .context("encoding the SBOM")?;
+        let bom = made.bom(plan)?;
         std::fs::write(stage.join(outputs::SBOM), bom).context("writing the SBOM")?;
         Ok(((), false))
     })?;

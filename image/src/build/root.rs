@@ -51,9 +51,9 @@ const CODE: [&str; 17] = [
     include_str!("../tree/var.rs"),
 ];
 /// Where the agent lies in the image, and in the initrd.
-const AGENT: &str = "usr/lib/roamcore/roamcore-agent";
+pub const AGENT: &str = "usr/lib/roamcore/roamcore-agent";
 /// Where the update service, which is also the owner's command, lies in the image.
-const DAEMON: &str = "usr/lib/roamcore/roamcore";
+pub const DAEMON: &str = "usr/lib/roamcore/roamcore";
 
 /// What is known of a composed root.
 #[derive(Debug, Clone, Serialize, Deserialize)]

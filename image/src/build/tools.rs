@@ -25,6 +25,10 @@ pub const PACKAGES: [&str; 8] = [
     "systemd-boot-efi",
 ];
 
+/// Those whose files are in the image: the boot loader and the stub of the UKI, on the ESP.
+pub const SHIPPED: [&str; 1] = ["systemd-boot-efi"];
+
+
 const CODE: [&str; 2] = [include_str!("tools.rs"), include_str!("../sandbox.rs")];
 
 /// An unpacked tools tree.
