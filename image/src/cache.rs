@@ -1,10 +1,10 @@
 //! Results of build steps, kept by the hash of what went into them.
 //!
-//! Owns: the cache directory's layout, its atomicity, and what is forgotten. Never does: judge whether a result is
-//! right, or remove one that a running build may use.
+//! Owns: the cache directory's layout, its atomicity, what is forgotten, and that what is taken out is what was put in.
+//! Never does: judge whether a result is right, or remove one that a running build may use.
 //! Invariant: a path under `steps/` is complete. A step works in `scratch/` and is renamed into
 //! place after its files are on disk, so a killed build leaves only rubbish in `scratch/`, which
-//! the next one removes.
+//! the next one removes. The files directly inside a step with [`Key::guarded`] are hashed again at every hit.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,9 +12,10 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
+use crate::lock::Sha256 as Digested;
 use crate::scratch::{self, Scratch};
 
 /// No build takes so long: a result that was not used within this time is used by nobody now.
@@ -22,11 +23,15 @@ const IN_USE: Duration = Duration::from_hours(24);
 /// Results of each step that are kept however old they are: some appliances and channels, before and after a change.
 const KEPT: usize = 6;
 
+/// Digests of a guarded step's files, one `SHA-256  name` a line, as sha256sum(1) writes and checks them.
+const DIGESTS: &str = "SHA256SUMS";
+
 /// The hash of everything that shapes a step's result.
 #[derive(Clone)]
 pub struct Key {
     name: &'static str,
     hasher: Sha256,
+    guarded: bool,
 }
 
 impl Key {
@@ -36,7 +41,11 @@ impl Key {
     pub fn new(name: &'static str, version: u32, code: &[&str]) -> Key {
         let mut hasher = Sha256::new();
         hasher.update(b"roamcore-step\0");
-        let key = Key { name, hasher };
+        let key = Key {
+            name,
+            hasher,
+            guarded: false,
+        };
         let key = key
             .with("step", name.as_bytes())
             .with("version", &version.to_le_bytes());
@@ -54,6 +63,15 @@ impl Key {
         self
     }
 
+    /// Keeps digests of the files directly inside the step, and compares them when it is taken from the cache: for
+    /// results that are signed without anything else that would notice a rotten disk. Costs about half a second for
+    /// each GB.
+    #[must_use]
+    pub fn guarded(mut self) -> Key {
+        self.guarded = true;
+        self.with("guarded", DIGESTS.as_bytes())
+    }
+
     /// The step's directory name: hash first, like a Nix store path.
     pub fn directory_name(&self) -> String {
         let digest = self.hasher.clone().finalize();
@@ -66,6 +84,7 @@ impl Key {
 #[derive(Debug, Clone)]
 pub struct Cache {
     root: PathBuf,
+    logs: PathBuf,
 }
 
 /// A step's result and where it came from.
@@ -89,7 +108,12 @@ impl Cache {
             .canonicalize()
             .with_context(|| format!("resolving {}", root.display()))?;
         scratch::tidy(&root.join("scratch"), "")?;
-        Ok(Cache { root })
+        // A cache for one build has the logs of another one, which must be there after it is gone.
+        let logs = root.join("logs");
+        let logs = logs
+            .canonicalize()
+            .with_context(|| format!("resolving {}", logs.display()))?;
+        Ok(Cache { root, logs })
     }
 
     /// The default place: `$ROAMCORE_CACHE`, else `$XDG_CACHE_HOME/roamcore`, else `~/.cache/roamcore`.
@@ -116,8 +140,12 @@ impl Cache {
 
     /// Where the program that does a step's work says what it did; kept when it fails.
     pub fn log(&self, key: &Key) -> PathBuf {
-        let name = format!("{}.log", key.directory_name());
-        self.root.join("logs").join(name)
+        self.logs.join(format!("{}.log", key.directory_name()))
+    }
+
+    /// Where logs lie.
+    pub fn logs(&self) -> &Path {
+        &self.logs
     }
 
     /// Returns the step's directory, calling `make` with an empty directory only when it is missing.
@@ -127,6 +155,9 @@ impl Cache {
             fs::File::open(&dir)
                 .and_then(|step| step.set_modified(SystemTime::now()))
                 .with_context(|| format!("marking {} as used", dir.display()))?;
+            if key.guarded {
+                check_digests(&dir)?;
+            }
             return Ok(Cached { dir, hit: true });
         }
         let scratch = self.scratch(key.name)?;
@@ -134,7 +165,13 @@ impl Cache {
         let made = scratch.path().join("result");
         fs::create_dir(&made).with_context(|| format!("creating {}", made.display()))?;
         // Looked at before the work area goes, or there would be room again.
-        make(&made).or_else(|error| explain_full(error, &self.root))?;
+        let guard = |dir: &Path| match key.guarded {
+            true => write_digests(dir),
+            false => Ok(()),
+        };
+        make(&made)
+            .and_then(|()| guard(&made))
+            .or_else(|error| explain_full(error, &self.root))?;
         sync_tree(&made).or_else(|error| explain_full(error, &self.root))?;
         match fs::rename(&made, &dir) {
             Ok(()) => {}
@@ -196,6 +233,58 @@ impl Cache {
         scratch.close()?;
         Ok(true)
     }
+}
+
+/// Digest of each regular file directly inside `dir`, by name.
+fn digests(dir: &Path) -> Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(dir).with_context(|| format!("listing {}", dir.display()))? {
+        let entry = entry.with_context(|| format!("listing {}", dir.display()))?;
+        let (path, name) = (entry.path(), entry.file_name());
+        let name = name.to_string_lossy().into_owned();
+        if name != DIGESTS && path.is_file() {
+            let read = fs::File::open(&path).and_then(Digested::of_reader);
+            let (digest, _) = read.with_context(|| format!("reading {}", path.display()))?;
+            found.insert(name, digest.to_string());
+        }
+    }
+    Ok(found)
+}
+
+fn write_digests(dir: &Path) -> Result<()> {
+    let lines = digests(dir)?.into_iter();
+    let text: String = lines
+        .map(|(name, digest)| format!("{digest}  {name}\n"))
+        .collect();
+    fs::write(dir.join(DIGESTS), text).with_context(|| format!("writing {DIGESTS}"))
+}
+
+/// Refuses a step whose files are not those that were put there.
+fn check_digests(dir: &Path) -> Result<()> {
+    let path = dir.join(DIGESTS);
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let kept: BTreeMap<&str, &str> = text
+        .lines()
+        .filter_map(|line| line.split_once("  "))
+        .map(|(digest, name)| (name, digest))
+        .collect();
+    let found = digests(dir)?;
+    let names = kept.keys().copied().chain(found.keys().map(String::as_str));
+    for name in names {
+        let (was, is) = (kept.get(name).copied(), found.get(name).map(String::as_str));
+        if was != is {
+            let say = |digest: Option<&str>| digest.unwrap_or("absent").to_owned();
+            bail!(
+                "{} in the cache is not what was put there (SHA-256 was {}, is {}): the disk may be failing; remove the \
+                 directory {} and build again",
+                dir.join(name).display(),
+                say(was),
+                say(is),
+                dir.display()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Free bytes below which a failed write is taken for a full disk.
@@ -290,6 +379,46 @@ mod tests {
                 .unwrap()
                 .hit
         );
+    }
+
+    #[test]
+    fn a_rotten_result_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        let key = || Key::new("demo", 1, &[]).guarded();
+        let make = |d: &Path| {
+            fs::create_dir(d.join("tree"))?;
+            fs::write(d.join("tree/inside"), "not hashed")?;
+            fs::write(d.join("initrd"), "initrd")?;
+            Ok(fs::write(d.join("kernel"), "kernel")?)
+        };
+        let made = cache.step(&key(), make).unwrap().dir;
+        assert!(cache.step(&key(), make).unwrap().hit);
+        let refused = |name: &str| {
+            let error = cache.step(&key(), make).unwrap_err().to_string();
+            let path = made.join(name).display().to_string();
+            assert!(
+                error.starts_with(&format!("{path} in the cache is not")),
+                "{error}"
+            );
+            assert!(
+                error.contains(&format!("remove the directory {}", made.display())),
+                "{error}"
+            );
+        };
+        fs::write(made.join("initrd"), "initrD").unwrap();
+        refused("initrd");
+        fs::write(made.join("initrd"), "initrd").unwrap();
+        assert!(cache.step(&key(), make).unwrap().hit);
+        fs::rename(made.join("kernel"), made.join("colonel")).unwrap();
+        refused("kernel");
+        fs::remove_file(made.join(DIGESTS)).unwrap();
+        assert!(
+            cache.step(&key(), make).is_err(),
+            "without digests nothing is known"
+        );
+        fs::remove_dir_all(&made).unwrap();
+        assert!(!cache.step(&key(), make).unwrap().hit);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Instant;
 
-use support::{APPLIANCE, RELEASE, built, copy_checkout, edit, run, say};
+use support::{APPLIANCE, RELEASE, built, copy_checkout, edit, run, say, step};
 
 #[test]
 fn an_overlay_change_does_not_install_packages() {
@@ -46,6 +46,23 @@ fn an_overlay_change_does_not_install_packages() {
     };
     root(&build("packages in the cache"), false);
     root(&build("nothing changed"), true);
+
+    // What rotted in the cache is not signed.
+    let initrd = step(&cache, "root").join("initrd.zst");
+    let good = fs::read(&initrd).unwrap();
+    let mut rotten = good.clone();
+    rotten[good.len() / 2] ^= 1;
+    fs::write(&initrd, rotten).unwrap();
+    let builder = built.builder().checkout(&checkout).cache(&cache).out(&out);
+    run(builder.args(["build", APPLIANCE, "--offline"])).fails(
+        1,
+        &[
+            "initrd.zst in the cache is not what was put there",
+            "remove the directory",
+        ],
+    );
+    fs::write(&initrd, good).unwrap();
+
     let file = checkout.join("overlays/base/files/etc/systemd/journald.conf.d/10-roamcore.conf");
     edit(&file, "[Journal]", "# Changed.\n[Journal]");
     root(&build("one overlay file changed"), false);

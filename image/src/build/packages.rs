@@ -107,6 +107,7 @@ fn key(lock: &Lock, passwd: &str, group: &str) -> Key {
         .with("epoch", &lock.epoch.to_le_bytes())
         .with("passwd", passwd.as_bytes())
         .with("group", group.as_bytes())
+        .guarded()
 }
 
 /// Lines for /etc/passwd and /etc/group (passwd(5), group(5)).

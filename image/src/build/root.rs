@@ -148,6 +148,8 @@ pub fn compose(
     for (name, digest) in inputs.sources.digests() {
         key = key.with(name, digest);
     }
+    // Nothing else would notice a rotten kernel or initrd before it is signed.
+    key = key.guarded();
     let step = cache.step(&key, |dir| make(cache, tools, packages, inputs, dir))?;
     let facts = fs::read(step.dir.join(FACTS)).context("reading a cached root's facts")?;
     let facts = serde_json::from_slice(&facts)

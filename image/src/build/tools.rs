@@ -28,12 +28,19 @@ pub const PACKAGES: [&str; 8] = [
 /// Those whose files are in the image: the boot loader and the stub of the UKI, on the ESP.
 pub const SHIPPED: [&str; 1] = ["systemd-boot-efi"];
 
+/// The boot loader's file.
+pub const LOADER: &str = "systemd-bootx64.efi";
+/// The stub's file.
+pub const STUB: &str = "linuxx64.efi.stub";
+/// Where their files are; copied beside the tree, where the cache guards them: they are signed.
+const BOOT_FILES: &str = "usr/lib/systemd/boot/efi";
 
 const CODE: [&str; 2] = [include_str!("tools.rs"), include_str!("../sandbox.rs")];
 
 /// An unpacked tools tree.
 #[derive(Debug, Clone)]
 pub struct Tools {
+    step: PathBuf,
     root: PathBuf,
     clock: Shift,
 }
@@ -42,7 +49,8 @@ impl Tools {
     /// Unpacks the tools set from `debs`, a directory of its packages.
     pub fn unpack(cache: &Cache, lock: &Lock, debs: &Path) -> Result<(Tools, Cached)> {
         let key = Key::new("tools", 1, &CODE)
-            .with("set", lock.set_digest(Set::Tools).to_string().as_bytes());
+            .with("set", lock.set_digest(Set::Tools).to_string().as_bytes())
+            .guarded();
         let step = cache.step(&key, |dir| {
             let root = dir.join("root");
             std::fs::create_dir(&root).context("creating the tools tree")?;
@@ -55,10 +63,16 @@ impl Tools {
                     .run()
                     .with_context(|| format!("unpacking the tool package {}", package.name))?;
             }
+            for name in [LOADER, STUB] {
+                let from = root.join(BOOT_FILES).join(name);
+                std::fs::copy(&from, dir.join(name))
+                    .with_context(|| format!("copying {}", from.display()))?;
+            }
             Sandbox::prepare(&root)
         })?;
         Ok((
             Tools {
+                step: step.dir.clone(),
                 root: step.dir.join("root"),
                 clock: Shift::default(),
             },
@@ -80,6 +94,12 @@ impl Tools {
     /// Root of the tree.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The unsigned boot loader ([`LOADER`]) or the stub of UKIs ([`STUB`]), as it was unpacked.
+    pub fn boot_file(&self, name: &str) -> Result<Vec<u8>> {
+        let path = self.step.join(name);
+        std::fs::read(&path).with_context(|| format!("reading {}", path.display()))
     }
 
     /// A file of the tree.

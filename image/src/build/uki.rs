@@ -11,7 +11,7 @@ use roamcore_pe::uki::{self, UkiParts};
 use super::generate::{self, Identity};
 use super::project::Sources;
 use super::root::{self, Root};
-use super::tools::Tools;
+use super::tools::{self, Tools};
 
 /// The whole kernel command line.
 pub fn command_line(sources: &Sources, root: &Root) -> String {
@@ -27,8 +27,7 @@ pub fn assemble(
     root: &Root,
     identity: &Identity,
 ) -> Result<Vec<u8>> {
-    let stub = tools.file("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
-    let stub = fs::read(&stub).with_context(|| format!("reading {}", stub.display()))?;
+    let stub = tools.boot_file(tools::STUB)?;
     let linux = fs::read(root.kernel()).context("reading the kernel")?;
     let initrd = fs::read(root.initrd()).context("reading the initrd")?;
     let osrel = generate::os_release(sources.appliance(), identity);
@@ -50,6 +49,5 @@ pub fn assemble(
 
 /// The unsigned boot loader of the tools tree.
 pub fn boot_loader(tools: &Tools) -> Result<Vec<u8>> {
-    let path = tools.file("usr/lib/systemd/boot/efi/systemd-bootx64.efi");
-    fs::read(&path).with_context(|| format!("reading {}", path.display()))
+    tools.boot_file(tools::LOADER)
 }
