@@ -50,8 +50,16 @@ impl<'a> Case<'a> {
 
     /// The build fails with these texts and leaves no release.
     fn build_fails(&self, texts: &[&str]) {
-        self.run(&["build", APPLIANCE, "--offline"]).fails(1, texts);
+        let ran = self.run(&["build", APPLIANCE, "--offline"]).fails(1, texts);
         nothing_in(&self.out());
+        let (_, log) = ran.err.split_once("the log of this build is ").unwrap();
+        let said = fs::read_to_string(log.trim_end()).unwrap();
+        assert!(
+            said.contains(texts[0]),
+            "{:?} is not in the log:\n{said}",
+            texts[0]
+        );
+        fs::remove_file(log.trim_end()).unwrap();
     }
 }
 
@@ -256,7 +264,8 @@ fn a_full_disk_for_the_cache() {
                 .out(&out)
                 .args(["build", APPLIANCE, "--offline"]));
         let ran = ran.fails(1, &["the disk with", "is full"]);
-        if step == "packages" {
+        // A program of the locked tools or dpkg-deb fails: what it said is kept and named.
+        if step == "packages" || ran.err.contains(" failed (") {
             let (_, rest) = ran.err.split_once("the whole log is ").unwrap();
             let log = rest.split(';').next().unwrap();
             assert!(Path::new(log).is_file(), "{log}");

@@ -236,3 +236,28 @@ fn the_clock_is_ahead_for_every_kind_of_program_and_for_nothing_else() {
         skip("the tools' C library is older than that of this machine's programs");
     }
 }
+
+#[test]
+fn a_program_of_the_tools_that_fails_names_its_log() {
+    let Some(built) = built() else { return };
+    let lock = Lock::read(&built.checkout().join("appliances/bare.lock")).unwrap();
+    let cache = Cache::open(&Cache::default_root().unwrap()).unwrap();
+    let pool = Pool::open(cache.root().join("pool")).unwrap();
+    let (tools, _) = unpack_tools(&cache, &pool, &lock).unwrap();
+    for (program, name) in [
+        ("usr/bin/mkfs.erofs", "mkfs.erofs"),
+        ("usr/sbin/depmod", "depmod"),
+    ] {
+        let failed = tools.program(program).arg("--no-such-option").run();
+        let text = failed.unwrap_err().to_string();
+        let (_, rest) = text.split_once("the whole log is ").unwrap();
+        let log = Path::new(rest.split(';').next().unwrap());
+        assert!(log.starts_with(cache.logs()), "{text}");
+        assert!(log.to_string_lossy().contains(name), "{text}");
+        assert!(
+            fs::read_to_string(log).unwrap().contains("no-such-option"),
+            "{text}"
+        );
+        fs::remove_file(log).unwrap();
+    }
+}

@@ -42,6 +42,7 @@ const CODE: [&str; 2] = [include_str!("tools.rs"), include_str!("../sandbox.rs")
 pub struct Tools {
     step: PathBuf,
     root: PathBuf,
+    logs: PathBuf,
     clock: Shift,
 }
 
@@ -60,6 +61,7 @@ impl Tools {
                     .arg("--extract")
                     .arg(&deb)
                     .arg(&root)
+                    .log_to(cache.log(&key))
                     .run()
                     .with_context(|| format!("unpacking the tool package {}", package.name))?;
             }
@@ -74,6 +76,7 @@ impl Tools {
             Tools {
                 step: step.dir.clone(),
                 root: step.dir.join("root"),
+                logs: cache.logs().to_owned(),
                 clock: Shift::default(),
             },
             step,
@@ -108,10 +111,18 @@ impl Tools {
     }
 
     /// A program of the tree, run by the tree's own loader and libraries, so that no namespace is
-    /// needed and nothing of the host is linked in.
+    /// needed and nothing of the host is linked in. When it fails, what it said stays in a log.
     pub fn program(&self, path: &str) -> Command {
+        let program = self.root.join(path);
+        // Two builds at once must not write one log.
+        let log = format!(
+            "{}-{}.log",
+            path.rsplit('/').next().unwrap_or(path),
+            std::process::id()
+        );
         self.clock
-            .load(&self.root, &self.root.join(path))
+            .load(&self.root, &program)
             .clear_env()
+            .log_to(self.logs.join(log))
     }
 }

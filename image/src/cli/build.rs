@@ -150,6 +150,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
         Channel::Development
     };
     let cache = Cache::open(&Cache::default_root()?)?;
+    log(context, &cache, &args.appliance)?;
     let mirrors = if args.what.offline {
         None
     } else {
@@ -193,6 +194,17 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     );
     let outcome = build::run(&plan, &Signer::Keys(keys), &ready.cache, &context.events)?;
     tell(context, &outcome)
+}
+
+/// Keeps what this build says in a file, which a failure names.
+fn log(context: &Context, cache: &Cache, appliance: &Name) -> Result<()> {
+    // The process's number keeps builds apart that run at once.
+    let name = format!("build-{appliance}-{}.log", std::process::id());
+    let path = cache.logs().join(name);
+    context
+        .events
+        .log_to(&path)
+        .with_context(|| format!("creating the log {}", path.display()))
 }
 
 /// The development keys, made on first use.
@@ -353,8 +365,10 @@ pub fn attach(context: &Context, args: AttachArgs) -> Result<ExitCode> {
     };
     let public = read_public(&state.public_keys)?;
     let lock = Lock::read(&args.dir.join("build.lock"))?;
+    let cache = Cache::open(&Cache::default_root()?)?;
+    log(context, &cache, &state.appliance)?;
     let ready = Ready {
-        cache: Cache::open(&Cache::default_root()?)?,
+        cache,
         lock,
         mirrors: None,
         public,
@@ -394,24 +408,30 @@ pub fn sign(context: &Context, args: SignArgs) -> Result<ExitCode> {
     if args.dir.join(signer::REQUEST).is_file() {
         let request = signer::answer(&args.dir, &keys)?;
         let names: Vec<&str> = request.boot.iter().map(|b| b.name.as_str()).collect();
-        let manifest = if request.manifest {
-            " release.json"
+        let manifest = request.manifest.then_some("release.json");
+        let signed: Vec<&str> = names.into_iter().chain(manifest).collect();
+        if context.json {
+            let line = serde_json::json!({
+                "v": 1, "outcome": "answered", "for": request.what, "signed": signed, "directory": args.dir,
+            });
+            println!("{line}");
         } else {
-            ""
-        };
-        println!("signed for {}: {}{manifest}", request.what, names.join(" "));
-    } else if args.dir.join("update.json").is_file() {
+            println!("signed for {}: {}", request.what, signed.join(" "));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let file = if args.dir.join("update.json").is_file() {
         signer::sign_update_file(&args.dir, &keys)?;
-        println!(
-            "added a signature to {}",
-            args.dir.join("update.json.sig").display()
-        );
+        args.dir.join("update.json.sig")
     } else {
         signer::sign_manifest_file(&args.dir, &keys)?;
-        println!(
-            "added a signature to {}",
-            args.dir.join("release.json.sig").display()
-        );
+        args.dir.join("release.json.sig")
+    };
+    if context.json {
+        let line = serde_json::json!({"v": 1, "outcome": "signature-added", "file": file});
+        println!("{line}");
+    } else {
+        println!("added a signature to {}", file.display());
     }
     Ok(ExitCode::SUCCESS)
 }

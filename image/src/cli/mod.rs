@@ -98,7 +98,13 @@ pub fn run() -> ExitCode {
         Verb::Check(args) => check::run(&context, args),
         Verb::Keys(args) => keys::run(&context, args),
     };
-    result.unwrap_or_else(|error| fail(&error, cli.json))
+    match result {
+        Ok(code) => {
+            context.events.drop_log();
+            code
+        }
+        Err(error) => fail(&context, &error),
+    }
 }
 
 /// The exit code of the outermost error that has one.
@@ -147,19 +153,27 @@ fn code(error: &anyhow::Error) -> u8 {
     known.unwrap_or(1)
 }
 
-fn fail(error: &anyhow::Error, json: bool) -> ExitCode {
+fn fail(context: &Context, error: &anyhow::Error) -> ExitCode {
     let code = code(error);
-    if json {
+    // Problems in documents come with their own heading.
+    let text = error.to_string();
+    let mut words = format!("error: {}\n", text.strip_prefix("error: ").unwrap_or(&text));
+    for cause in error.chain().skip(1) {
+        words += &format!("  caused by: {cause}\n");
+    }
+    let log = context.events.close_log(&words);
+    if context.json {
         let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-        let line =
+        let mut line =
             serde_json::json!({"v": 1, "event": "failed", "exit_code": code, "causes": causes});
+        if let Some(log) = log {
+            line["log"] = log.display().to_string().into();
+        }
         eprintln!("{line}");
     } else {
-        // Problems in documents come with their own heading.
-        let text = error.to_string();
-        eprintln!("error: {}", text.strip_prefix("error: ").unwrap_or(&text));
-        for cause in error.chain().skip(1) {
-            eprintln!("  caused by: {cause}");
+        eprint!("{words}");
+        if let Some(log) = log {
+            eprintln!("the log of this build is {}", log.display());
         }
     }
     ExitCode::from(code)
