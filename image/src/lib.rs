@@ -16,6 +16,7 @@ pub mod lock;
 pub mod nar;
 pub mod pool;
 pub mod release;
+pub mod relock;
 pub mod roles;
 pub mod sandbox;
 pub mod sbom;

@@ -129,6 +129,11 @@ impl PoolError {
     pub fn is_gone(&self) -> bool {
         matches!(self, PoolError::Gone { .. })
     }
+
+    /// True when packages are missing and no mirror was given.
+    pub fn is_offline(&self) -> bool {
+        matches!(self, PoolError::Offline { .. })
+    }
 }
 
 fn list(packages: &[String]) -> String {

@@ -83,6 +83,9 @@ impl Release {
             checkout.display(),
             "build",
             appliance,
+            // The image under test may come from a relocked lock, when Debian dropped a version of the committed one:
+            // this build then takes the same packages.
+            "--relock",
             "--agent",
             agent()?.display(),
             "--out",

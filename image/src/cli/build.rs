@@ -10,7 +10,8 @@ use roamcore_image::build::{self, Identity, Outcome, Plan, Sources};
 use roamcore_image::cache::{Cache, write_atomically};
 use roamcore_image::clock::Shift;
 use roamcore_image::keys::{KeySet, PublicSet, read_public};
-use roamcore_image::lock::{self, Lock, Mirrors};
+use roamcore_image::lock::{Lock, Mirrors, Options};
+use roamcore_image::relock;
 use roamcore_image::signer::{self, Signer};
 use roamcore_ota::Channel;
 use roamcore_spec::names::Name;
@@ -44,7 +45,8 @@ pub struct Args {
     /// The `public` directory of the keys that will sign.
     #[arg(long, value_name = "DIR", conflicts_with = "keys")]
     public_keys: Option<PathBuf>,
-    /// Resolve packages again when the lock does not fit or a version is gone (development only).
+    /// Resolve packages again when the lock does not fit or a version is gone, and keep the result for further builds
+    /// (development only).
     #[arg(long, conflicts_with = "release")]
     relock: bool,
     /// Build twice in different surroundings and compare every byte.
@@ -156,7 +158,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     } else {
         Some(args.what.mirrors.find()?)
     };
-    let lock = read_lock(context, &args, channel, mirrors.as_ref())?;
+    let lock = read_lock(context, &args, channel, mirrors.as_ref(), &cache)?;
     if args.unsigned {
         let dir = args.public_keys.context("--unsigned needs --public-keys")?;
         let public = read_public(&dir)?;
@@ -225,53 +227,27 @@ fn read_lock(
     args: &Args,
     channel: Channel,
     mirrors: Option<&Mirrors>,
+    cache: &Cache,
 ) -> Result<Lock> {
     let path = super::lock::path(context, &args.appliance);
     let request = Sources::load(&context.checkout, &args.appliance, channel)?.request()?;
-    let read = || {
-        Lock::read(&path).with_context(|| {
+    if !args.relock {
+        return Lock::read(&path).with_context(|| {
             format!(
                 "the lock of `{0}`; make it with `roamcore-image lock {0}`",
                 args.appliance
             )
-        })
+        });
+    }
+    let wanted = relock::Wanted {
+        appliance: args.appliance.as_str(),
+        committed: &path,
+        request: &request,
+        mirrors,
+        pool: args.what.pool.as_deref(),
+        options: &Options::host(),
     };
-    if !args.relock {
-        return read();
-    }
-    let mirrors =
-        mirrors.context("--relock needs the network; it cannot be used with --offline")?;
-    if let Ok(lock) = read()
-        && lock.matches(&request)
-    {
-        let pool = roamcore_image::pool::Pool::open(
-            Cache::open(&Cache::default_root()?)?.root().join("pool"),
-        )?;
-        let mut gone = None;
-        for set in [lock::Set::Tools, lock::Set::Image] {
-            if let Err(error) = pool.ensure(
-                &lock,
-                set,
-                Some(mirrors),
-                args.what.pool.as_deref(),
-                &context.events,
-            ) {
-                if !error.is_gone() {
-                    return Err(error.into());
-                }
-                gone = Some(error);
-            }
-        }
-        match gone {
-            None => return Ok(lock),
-            Some(error) => context.events.note(&format!("{error}")),
-        }
-    }
-    context.events.note(
-        "RELOCKING: the committed lock cannot be used as it is, so this development build takes the newest packages; \
-         its result is not what the lock describes, and the committed lock is left alone",
-    );
-    Ok(lock::resolve(&request, mirrors, &context.events)?)
+    relock::choose(cache, wanted, &context.events)
 }
 
 /// The plan for a build into `out`.
