@@ -6,15 +6,11 @@
 mod support;
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use roamcore_image::build::Sources;
 use roamcore_image::compare;
-use roamcore_image::lock::{Lock, Package, Sha256};
-use roamcore_ota::Channel;
-use support::{APPLIANCE, Built, RELEASE, built, copy_checkout, edit, run, say, tool};
+use support::{APPLIANCE, Extra, RELEASE, built, copy_checkout, edit, run, say};
 
 #[test]
 fn clean_caches_under_other_surroundings_give_the_same_bytes() {
@@ -27,6 +23,27 @@ fn clean_caches_under_other_surroundings_give_the_same_bytes() {
         .args(["build", "bare", "--offline", "--twice"]));
     let ran = ran.ok();
     assert!(ran.out.contains("two builds are identical"), "{}", ran.out);
+    // What was compared is what lies there: nothing was built after the comparison.
+    assert!(!ran.err.contains("compress"), "{}", ran.err);
+    let report = fs::read(dir.path().join(RELEASE).join("build-report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    let mut steps = report["steps"].as_array().unwrap().iter();
+    assert!(steps.any(|s| s["name"] == "install" && s["cached"] == false));
+    let latest = dir.path().join(RELEASE).with_file_name("latest");
+    assert_eq!(fs::read_link(latest).unwrap().to_str(), Some("0.1.0"));
+    // Each build had a path of its own, below which lay all that it read; both are said, and what could not vary.
+    for name in ["twice-", "/first under", "/second/with a longer path under"] {
+        assert!(ran.err.contains(name), "{name:?} is not in {}", ran.err);
+    }
+    let turkish = run(Command::new("locale").arg("-a"))
+        .out
+        .contains("tr_TR.utf8");
+    assert_eq!(
+        ran.err.contains("the locale tr_TR.UTF-8 is not generated"),
+        !turkish
+    );
+    let few = std::thread::available_parallelism().unwrap().get() < 2;
+    assert_eq!(ran.err.contains("2 were wanted"), few, "{}", ran.err);
     say(&format!("build --twice: {} s", started.elapsed().as_secs()));
     // And the same as the build that took its steps from the ordinary cache.
     let differences = compare::releases(&dir.path().join(RELEASE), &built.release()).unwrap();
@@ -90,68 +107,19 @@ fn a_difference_is_reported_by_region_then_by_file() {
     );
 }
 
-const LEAKY: &str = "roamcore-leaky";
-
-/// A checkout and a pool with one more package, whose script writes the year into the image.
-fn leaky(built: &Built, checkout: &Path, pool: &Path) {
-    copy_checkout(&built.checkout(), checkout);
-    let overlay = checkout.join("overlays/leaky");
-    fs::create_dir(&overlay).unwrap();
-    let text = format!(
-        "schema = 1\nname = \"leaky\"\ndescription = \"looks at the clock\"\n[packages]\ninstall = [\"{LEAKY}\"]\n"
-    );
-    fs::write(overlay.join("overlay.toml"), text).unwrap();
-    edit(
-        &checkout.join("appliances/bare.toml"),
-        "\"agent\"]",
-        "\"agent\", \"leaky\"]",
-    );
-    let path = checkout.join("appliances/bare.lock");
-    let mut lock = Lock::read(&path).unwrap();
-
-    let tree = pool.join("tree");
-    fs::create_dir_all(tree.join("DEBIAN")).unwrap();
-    let control = format!(
-        "Package: {LEAKY}\nVersion: 1\nArchitecture: all\nMaintainer: Nobody <nobody@example.org>\nDescription: leak\n"
-    );
-    fs::write(tree.join("DEBIAN/control"), control).unwrap();
-    let script = tree.join("DEBIAN/postinst");
-    fs::write(&script, "#!/bin/sh\ndate -u +%Y > /etc/leaked-year\n").unwrap();
-    run(Command::new("chmod").arg("755").arg(&script)).ok();
-    let deb = pool.join(format!("{LEAKY}_1_all.deb"));
-    // The same package in every run of this test, because the machine's own pool keeps it.
-    let mut build = tool("dpkg-deb").unwrap();
-    build.env("SOURCE_DATE_EPOCH", lock.epoch.to_string());
-    run(build
-        .args(["--root-owner-group", "--build"])
-        .arg(&tree)
-        .arg(&deb))
-    .ok();
-
-    let bytes = fs::read(&deb).unwrap();
-    let package = Package {
-        name: LEAKY.to_owned(),
-        version: "1".to_owned(),
-        arch: "all".to_owned(),
-        size: bytes.len() as u64,
-        sha256: Sha256::of(&bytes),
-        path: format!("pool/main/r/{LEAKY}/{LEAKY}_1_all.deb"),
-        ..lock.image[0].clone()
-    };
-    lock.image.push(package);
-    lock.image.sort_by(|a, b| a.name.cmp(&b.name));
-    let name = APPLIANCE.parse().unwrap();
-    let sources = Sources::load(checkout, &name, Channel::Development).unwrap();
-    lock.inputs = sources.request().unwrap().inputs();
-    lock.write(&path).unwrap();
-}
-
 #[test]
 fn a_package_that_looks_at_the_clock_is_found() {
     let Some(built) = built() else { return };
     let dir = tempfile::tempdir_in(built.checkout().parent().unwrap()).unwrap();
     let at = |name: &str| dir.path().join(name);
-    leaky(built, &at("checkout"), &at("pool"));
+    copy_checkout(&built.checkout(), &at("checkout"));
+    let leaky = Extra {
+        name: "roamcore-leaky",
+        control: "",
+        files: &[],
+        postinst: "date -u +%Y > /etc/leaked-year",
+    };
+    leaky.add(&at("checkout"), &at("pool"));
     // A cache of its own, because both builds are kept in it.
     let cache = built.cache(dir.path(), &["tools", "flat"]);
     let builder = built.builder().checkout(&at("checkout")).cache(&cache);

@@ -205,6 +205,23 @@ pub fn run(plan: &Plan<'_>, signer: &Signer, cache: &Cache, events: &Events) -> 
     Ok(outcome)
 }
 
+/// Puts a release that was made elsewhere from this very plan in the plan's place, and moves `latest`.
+pub fn adopt(plan: &Plan<'_>, made: &Path) -> Result<PathBuf> {
+    let sources = Sources::load(plan.checkout, &plan.appliance, plan.identity.channel)?;
+    let final_dir = plan.release_dir(&sources);
+    let parent = final_dir
+        .parent()
+        .context("an output directory needs a parent")?;
+    std::fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
+    scratch::tidy(parent, WORK)?;
+    let work = Scratch::create(parent, WORK)?;
+    outputs::adopt(made, &work.path().join("release"), &final_dir, plan.public)
+        .or_else(|error| explain_full(error, parent))?;
+    outputs::point_latest(&final_dir, work.path())?;
+    work.close()?;
+    Ok(final_dir)
+}
+
 /// Prefix of work areas beside the releases.
 const WORK: &str = ".work-";
 

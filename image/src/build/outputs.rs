@@ -161,6 +161,22 @@ pub fn finish(
     place(stage, dir)
 }
 
+/// Copies a finished release to `stage`, on the file system of `dir`, and moves it into place.
+pub fn adopt(made: &Path, stage: &Path, dir: &Path, public: &PublicSet) -> Result<()> {
+    let read = |name: &str| {
+        let path = made.join(name);
+        fs::read(&path).with_context(|| format!("reading {}", path.display()))
+    };
+    let (manifest, signature) = (read("release.json")?, read("release.json.sig")?);
+    fs::create_dir(stage).with_context(|| format!("creating {}", stage.display()))?;
+    for entry in fs::read_dir(made).with_context(|| format!("listing {}", made.display()))? {
+        let entry = entry.with_context(|| format!("listing {}", made.display()))?;
+        let to = stage.join(entry.file_name());
+        fs::copy(entry.path(), &to).with_context(|| format!("writing {}", to.display()))?;
+    }
+    finish(stage, dir, &manifest, &signature, public)
+}
+
 /// Gives a staged directory its modes and waits until it is on disk.
 pub fn settle(stage: &Path) -> Result<()> {
     set_modes(stage)?;

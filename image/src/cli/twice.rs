@@ -1,17 +1,19 @@
 //! `build --twice`: proof that surroundings do not reach the image.
+//!
+//! Owns: the two surroundings and what is done with both results. Never does: put a release in place that is not one of
+//! the two that were compared.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use roamcore_image::build::{self, Outcome, Tools};
+use roamcore_image::build::{self, Tools};
 use roamcore_image::cache::Cache;
 use roamcore_image::clock::Shift;
 use roamcore_image::command::Command;
 use roamcore_image::keys::KeySet;
 use roamcore_image::lock::Set;
-use roamcore_image::signer::Signer;
 use roamcore_image::{compare, pool::Pool};
 use roamcore_ota::Channel;
 use roamcore_spec::names::Name;
@@ -77,6 +79,9 @@ pub fn run(
     }
     // Of the ordinary cache, to load the builder itself by.
     let (tools, _) = build::unpack_tools(&ready.cache, &pool, &ready.lock)?;
+    for note in missing_variations() {
+        context.events.note(&note);
+    }
     let scratch = ready.cache.scratch("twice")?;
     let mut releases = Vec::new();
     let mut caches = Vec::new();
@@ -84,10 +89,12 @@ pub fn run(
         let dir = scratch.path().join(surrounding.name);
         fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
         let cache = Cache::open(&dir.join("cache"))?;
-        share_packages(&ready.cache, &cache)?;
+        share(&ready.cache, &cache)?;
+        let copies = Copies::make(context, what, &dir)?;
         let out = dir.join("out");
         context.events.note(&format!(
-            "building under umask {:03o}, locale {}, zone {}, {} processor(s), clock {} s ahead",
+            "building in {} under umask {:03o}, locale {}, zone {}, {} processor(s), clock {} s ahead",
+            dir.display(),
             surrounding.umask,
             surrounding.locale,
             surrounding.zone,
@@ -97,6 +104,7 @@ pub fn run(
         // A process of its own, because all that belongs to processes.
         let release = child(
             context,
+            &copies,
             appliance,
             what,
             channel,
@@ -111,7 +119,8 @@ pub fn run(
     }
     let differences = compare::releases(&releases[0], &releases[1])?;
     if differences.is_empty() {
-        let outcome = finish(context, appliance, what, channel, ready, keys)?;
+        let plan = plan(context, appliance, what, channel, ready, &what.out);
+        let outcome = build::adopt(&plan, &releases[0])?;
         if context.json {
             println!(
                 "{}",
@@ -152,16 +161,97 @@ pub fn run(
     .into())
 }
 
-/// Packages are verified by hash whenever they are used; only what is made from them is made again.
-fn share_packages(from: &Cache, to: &Cache) -> Result<()> {
-    let target = to.root().join("pool");
-    fs::remove_dir(&target).with_context(|| format!("replacing {}", target.display()))?;
-    std::os::unix::fs::symlink(from.root().join("pool"), &target).context("sharing the packages")
+/// What of the surroundings this machine does not let vary, so that the proof is smaller than it looks.
+fn missing_variations() -> Vec<String> {
+    let mut notes = Vec::new();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let most = SURROUNDINGS.iter().map(|s| s.processors).max().unwrap_or(1);
+    if processors < most {
+        notes.push(format!(
+            "not varied: this machine lets a build use {processors} processor(s), {most} were wanted; only the number \
+             of threads differs"
+        ));
+    }
+    // Names are compared as setlocale(3) does: `tr_TR.UTF-8` and `tr_TR.utf8` are one locale.
+    let plain = |name: &str| name.to_ascii_lowercase().replace('-', "");
+    let generated = match Command::new("locale").arg("-a").run() {
+        Ok(told) => String::from_utf8_lossy(&told.stdout).into_owned(),
+        Err(_) => String::new(),
+    };
+    for surrounding in &SURROUNDINGS {
+        let wanted = plain(surrounding.locale);
+        // C is built in.
+        if wanted != "c" && !generated.lines().any(|name| plain(name) == wanted) {
+            notes.push(format!(
+                "not varied: the locale {} is not generated on this machine, so programs take C; generate it with \
+                 localedef or the package locales-all",
+                surrounding.locale
+            ));
+        }
+    }
+    notes
+}
+
+/// What a build reads, copied below a path of its own: neither the checkout's path nor the agent's may matter, and new
+/// copies have other times and another order in their directories.
+struct Copies {
+    checkout: PathBuf,
+    agent: PathBuf,
+}
+
+impl Copies {
+    fn make(context: &Context, what: &What, dir: &Path) -> Result<Copies> {
+        let copies = Copies {
+            checkout: dir.join("checkout"),
+            agent: dir.join("programs/agent"),
+        };
+        for parent in [&copies.checkout, &dir.join("programs")] {
+            fs::create_dir(parent).with_context(|| format!("creating {}", parent.display()))?;
+        }
+        for name in ["appliances", "hardware", "overlays"] {
+            Command::new("cp")
+                .args(["--recursive", "--no-dereference", "--preserve=mode,links"])
+                .arg(context.checkout.join(name))
+                .arg(&copies.checkout)
+                .run()
+                .with_context(|| format!("copying {name} of the checkout"))?;
+        }
+        // The update service lies beside the agent, under a fixed name.
+        let service = "roamcore";
+        for (from, to) in [
+            (what.agent.clone(), copies.agent.clone()),
+            (
+                what.agent.with_file_name(service),
+                copies.agent.with_file_name(service),
+            ),
+        ] {
+            fs::copy(&from, &to).with_context(|| {
+                format!("copying {}; build it with `./dev agent`", from.display())
+            })?;
+        }
+        Ok(copies)
+    }
+}
+
+/// Packages are verified by hash whenever they are used; only what is made from them is made again. Logs must outlive
+/// the scratch directory.
+fn share(from: &Cache, to: &Cache) -> Result<()> {
+    for (name, source) in [
+        ("pool", from.root().join("pool")),
+        ("logs", from.logs().to_owned()),
+    ] {
+        let target = to.root().join(name);
+        fs::remove_dir(&target).with_context(|| format!("replacing {}", target.display()))?;
+        std::os::unix::fs::symlink(source, &target)
+            .with_context(|| format!("sharing {}", target.display()))?;
+    }
+    Ok(())
 }
 
 #[allow(clippy::too_many_arguments)] // One call, one process.
 fn child(
     context: &Context,
+    copies: &Copies,
     appliance: &Name,
     what: &What,
     channel: Channel,
@@ -170,7 +260,7 @@ fn child(
     tools: &Tools,
     cache: &Path,
     out: &Path,
-) -> Result<std::path::PathBuf> {
+) -> Result<PathBuf> {
     let umask = format!("umask {:03o}; exec \"$@\"", surrounding.umask);
     let clock = Shift::seconds(surrounding.clock);
     let program = std::env::current_exe().context("finding this program")?;
@@ -196,7 +286,7 @@ fn child(
     let mut command = command
         .arg(&program)
         .args(["--json", "--checkout"])
-        .arg(&context.checkout)
+        .arg(&copies.checkout)
         .args([
             "build",
             appliance.as_str(),
@@ -213,7 +303,7 @@ fn child(
             &surrounding.clock.to_string(),
         ])
         .arg("--agent")
-        .arg(&what.agent)
+        .arg(&copies.agent)
         .arg("--out")
         .arg(out)
         .arg("--keys")
@@ -244,24 +334,4 @@ fn processors(count: usize) -> Result<String> {
         .map(|cpu| cpu.to_string())
         .collect();
     Ok(numbers.join(","))
-}
-
-/// The ordinary build, into the ordinary place.
-fn finish(
-    context: &Context,
-    appliance: &Name,
-    what: &What,
-    channel: Channel,
-    ready: &Ready,
-    keys: KeySet,
-) -> Result<std::path::PathBuf> {
-    Pool::open(ready.cache.root().join("pool"))?;
-    let plan = plan(context, appliance, what, channel, ready, &what.out);
-    match build::run(&plan, &Signer::Keys(keys), &ready.cache, &context.events)? {
-        Outcome::Signed(dir) => Ok(dir),
-        Outcome::Wanted(dir) => anyhow::bail!(
-            "keys were given, yet signatures are wanted in {}",
-            dir.display()
-        ),
-    }
 }

@@ -13,6 +13,7 @@
     reason = "test helpers, too, may panic; not every test uses every helper"
 )]
 
+mod package;
 mod random;
 mod skip;
 mod user;
@@ -28,6 +29,7 @@ use std::sync::OnceLock;
 use roamcore_image::cache::Cache;
 use roamcore_image::nar;
 
+pub use package::Extra;
 pub use random::Random;
 pub use skip::skip;
 pub use user::{User, give};
