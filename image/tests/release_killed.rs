@@ -5,20 +5,27 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use roamcore_image::cache::Cache;
 use roamcore_image::compare;
+use serde_json::Value;
 use support::{APPLIANCE, RELEASE, Random, built, run, say, share};
 
-/// Kills in each stage of what the cache holds: nothing, the packages, everything.
-const KILLS: [(u64, &[&str]); 3] = [
-    (6, &["tools"]),
-    (7, &["tools", "flat", "packages"]),
-    (7, &["tools", "flat", "packages", "root"]),
+/// When to kill: what of the ordinary cache the build may use, and in which of its steps. A random moment of the time
+/// that the step took when it was not killed; the last step has the renames.
+const KILLS: [(&[&str], &[&str]); 3] = [
+    (&["tools"], &["install", "install"]),
+    (&["tools", "flat", "packages"], &["root", "root"]),
+    (
+        &["tools", "flat", "packages", "root"],
+        &["disk", "compress", "describe", "place", "place", "place"],
+    ),
 ];
 
 /// Processes, this one aside, whose command line holds `text`.
@@ -49,46 +56,104 @@ fn quiet(cache: &Path) {
     }
 }
 
+/// Name and kind of an event, and the milliseconds of a step that is done.
+fn event(line: &str) -> Option<(String, String, u64)> {
+    let event: Value = serde_json::from_str(line).ok()?;
+    let text = |key: &str| Some(event[key].as_str()?.to_owned());
+    let took = event["milliseconds"].as_u64().unwrap_or(0);
+    Some((text("event")?, text("name")?, took))
+}
+
+/// How long each step of a whole build takes.
+fn measure(mut build: Command) -> BTreeMap<String, u64> {
+    let ran = run(&mut build).ok();
+    let done = ran.err.lines().filter_map(event);
+    let mut took = BTreeMap::new();
+    for (kind, name, milliseconds) in done {
+        if kind == "done" {
+            *took.entry(name).or_insert(0) += milliseconds;
+        }
+    }
+    took
+}
+
+/// Kills the build `wait` after it says that it begins `step`; false when it ended before that.
+fn kill_in(mut build: Command, step: &str, wait: Duration) -> bool {
+    let mut child = build
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Read to its end, or the build would wait for a reader.
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let begins = |line: std::io::Result<String>| {
+        let (kind, name, _) = event(&line.ok()?)?;
+        (kind == "step" && name == step).then_some(())
+    };
+    let reached = lines.by_ref().find_map(begins).is_some();
+    let reader = std::thread::spawn(move || lines.count());
+    std::thread::sleep(wait);
+    let _ = child.kill();
+    let killed = !child.wait().unwrap().success();
+    reader.join().unwrap();
+    reached && killed
+}
+
 #[test]
 fn killed_builds_leave_nothing_half_made() {
     let Some(built) = built() else { return };
     let mut random = Random::new("moments of the kills");
     let dir = tempfile::tempdir_in(built.checkout().parent().unwrap()).unwrap();
-    let (cache, out) = (built.cache(dir.path(), &[]), dir.path().join("out"));
+    let ordinary = Cache::default_root().unwrap();
+    let build = |cache: &Path, out: &Path| {
+        let builder = built.builder().cache(cache).out(out);
+        builder.args(["build", APPLIANCE, "--offline", "--json"])
+    };
+    let shop = |name: &str, shared: &[&str]| {
+        let dir = dir.path().join(name);
+        fs::create_dir(&dir).unwrap();
+        (built.cache(&dir, shared), dir.join("out"))
+    };
+    // With the packages of the ordinary cache: the root and what follows. Installation is timed by its own share.
+    let (cache, out) = shop("measured", KILLS[1].0);
+    let mut took = measure(build(&cache, &out));
+    took.insert("install".to_owned(), took["root"]);
+    let (cache, out) = shop("killed", &[]);
     let release = out.join(RELEASE);
     let whole = |when: &str| {
-        if release.exists() {
-            let found = compare::releases(&release, &built.release()).unwrap();
-            assert_eq!(found, Vec::<String>::new(), "{when}");
+        let latest = release.with_file_name("latest");
+        for path in [&release, &latest] {
+            // `latest` must never point to nothing.
+            if fs::symlink_metadata(path).is_ok() {
+                let found = compare::releases(path, &built.release()).unwrap();
+                assert_eq!(found, Vec::<String>::new(), "{when}: {}", path.display());
+            }
         }
     };
-    let build = || {
-        built
-            .builder()
-            .cache(&cache)
-            .out(&out)
-            .args(["build", APPLIANCE, "--offline"])
-    };
-    let (mut killed, ordinary) = (0, Cache::default_root().unwrap());
-    for (count, shared) in KILLS {
+    let started = Instant::now();
+    let mut killed = BTreeMap::new();
+    for (shared, steps) in KILLS {
         share(&ordinary, &cache, shared);
-        for _ in 0..count {
-            let wait = Duration::from_millis(50 + random.below(5950));
-            let mut child = build()
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            std::thread::sleep(wait);
-            let _ = child.kill();
-            killed += u32::from(!child.wait().unwrap().success());
+        for step in steps {
+            let wait = Duration::from_millis(random.below(took[*step].max(1)));
+            if kill_in(build(&cache, &out), step, wait) {
+                *killed.entry(*step).or_insert(0) += 1;
+            }
             quiet(&cache);
-            whole(&format!("killed after {wait:?}"));
+            whole(&format!("killed {wait:?} into {step}"));
         }
     }
-    say(&format!("{killed} builds were killed"));
-    assert!(killed >= 10);
+    say(&format!(
+        "builds killed: {killed:?}, in {} s",
+        started.elapsed().as_secs()
+    ));
+    // A step may end before its moment comes, but not each time.
+    let all: u32 = killed.values().sum();
+    assert!(
+        all >= 6 && killed.contains_key("place"),
+        "{killed:?} of {took:?}"
+    );
     // What the shared steps hid is made by this cache itself now, from whatever the kills left.
     for entry in fs::read_dir(cache.join("steps")).unwrap() {
         let path = entry.unwrap().path();
@@ -96,7 +161,7 @@ fn killed_builds_leave_nothing_half_made() {
             fs::remove_file(path).unwrap();
         }
     }
-    run(build()).ok();
+    run(build(&cache, &out)).ok();
     assert!(release.exists());
     whole("after the kills");
     assert_eq!(

@@ -315,8 +315,12 @@ fn write_release(
     };
     report.write(&stage, root, &composed, boot.uki.len() as u64)?;
     let final_dir = plan.release_dir(sources);
-    outputs::finish(&stage, &final_dir, &manifest, &signature, plan.public)?;
-    outputs::point_latest(&final_dir, work.path())?;
+    // Of no report: that is part of what is put in place here.
+    Report::new().time(events, "place", "the release and `latest`", || {
+        outputs::finish(&stage, &final_dir, &manifest, &signature, plan.public)?;
+        outputs::point_latest(&final_dir, work.path())?;
+        Ok(((), false))
+    })?;
     Ok(Outcome::Signed(final_dir))
 }
 
