@@ -8,17 +8,18 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use roamcore_image::build::unpack_tools;
 use roamcore_image::cache::Cache;
 use roamcore_image::compare;
 use roamcore_image::lock::Lock;
 use roamcore_image::pool::Pool;
 use roamcore_image::tree::read_tar;
 use support::{
-    APPLIANCE, BUILDER, RELEASE, User, built, copy_checkout, copy_package, copy_tree, give, run,
-    step, tool,
+    APPLIANCE, BUILDER, Extra, RELEASE, User, built, copy_checkout, copy_package, copy_tree, give,
+    run, step, tool,
 };
 
 #[test]
@@ -113,11 +114,60 @@ fn an_ordinary_user_builds_the_same_image() {
     );
     let shadow = packages.get("etc/shadow").unwrap();
     assert_eq!((shadow.uid, shadow.gid, shadow.mode), (0, 42, 0o640));
-    let capable = packages
-        .iter()
-        .filter(|(_, node)| node.xattrs.contains_key("security.capability"))
-        .count();
-    if capable == 0 {
-        support::skip("no package of `bare` has a file capability; owners and bytes were compared");
-    }
+
+    // No package of `bare` has a file capability: one of ours has, set by its script in the namespace.
+    CAPABLE.add(&at("checkout"), &at("pool"));
+    give(&at("checkout"), user.id);
+    run(command.args(["--version", "0.1.1"])).ok();
+    let root = newest_root(&cache);
+    let listed = fs::read_to_string(root.join("root.files")).unwrap();
+    assert!(listed.contains(PROGRAM), "the package is not in the image");
+    let own = Cache::open(&cache).unwrap();
+    let pool = Pool::open(own.root().join("pool")).unwrap();
+    let lock = Lock::read(&at("checkout").join("appliances/bare.lock")).unwrap();
+    let (tools, _) = unpack_tools(&own, &pool, &lock).unwrap();
+    let files = at("extracted");
+    tools
+        .program("usr/bin/fsck.erofs")
+        .arg(format!("--extract={}", files.display()))
+        // A change of owner after that would take the capability away (capabilities(7)).
+        .args(["--xattrs", "--no-preserve-owner"])
+        .arg(root.join("root.erofs"))
+        .run()
+        .unwrap();
+    let mut value = [0; 64];
+    let len = rustix::fs::getxattr(files.join(PROGRAM), "security.capability", &mut value).unwrap();
+    // capability.h, vfs_cap_data: revision 2 with the effective flag, CAP_NET_RAW (13) permitted; revision 3 would
+    // tie it to the builder's user namespace.
+    let words: Vec<u32> = value[..len]
+        .chunks_exact(4)
+        .map(|word| u32::from_le_bytes(word.try_into().unwrap()))
+        .collect();
+    assert_eq!(words, [0x0200_0001, 1 << 13, 0, 0, 0]);
+    let plain = rustix::fs::getxattr(files.join("usr/bin/ls"), "security.capability", &mut value);
+    assert!(plain.is_err(), "every file has a capability");
+}
+
+const PROGRAM: &str = "usr/bin/roamcore-capable";
+const CAPABLE: Extra<'_> = Extra {
+    name: "roamcore-capable",
+    control: "Depends: libcap2-bin\n",
+    files: &[(PROGRAM, "#!/bin/sh\n")],
+    postinst: "setcap cap_net_raw+ep /usr/bin/roamcore-capable",
+};
+
+/// The root step made last.
+fn newest_root(cache: &Path) -> PathBuf {
+    let steps = fs::read_dir(cache.join("steps")).unwrap();
+    let roots = steps
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.to_string_lossy().ends_with("-root"));
+    roots
+        .max_by_key(|p| {
+            fs::metadata(p.join("root.json"))
+                .unwrap()
+                .modified()
+                .unwrap()
+        })
+        .unwrap()
 }
