@@ -275,8 +275,8 @@ fn check_digests(dir: &Path) -> Result<()> {
         if was != is {
             let say = |digest: Option<&str>| digest.unwrap_or("absent").to_owned();
             bail!(
-                "{} in the cache is not what was put there (SHA-256 was {}, is {}): the disk may be failing; remove the \
-                 directory {} and build again",
+                "{} in the cache is not what was put there (SHA-256 was {}, is {}): the disk may be failing; remove \
+                 the directory {} and build again",
                 dir.join(name).display(),
                 say(was),
                 say(is),
