@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use crate::args;
 use crate::deadline::Deadline;
-use crate::error::{Result, file};
+use crate::error::{Error, Result, file};
 use crate::tool::{Daemon, Tty};
 
 /// The probe's time limit. A sound KVM needs well under a second with QEMU's start; a broken one hangs for ever.
@@ -125,14 +125,32 @@ pub fn probe(accel: Accel) -> Result<bool> {
         "-drive",
         format!("format=raw,file={}", disk.path().display()),
     ];
-    let mut qemu = Daemon::start(&[], "qemu-system-x86_64", &line, Tty::Detached)?;
-    let status = qemu.wait(Deadline::secs(PROBE_SECONDS))?;
-    Ok(status.code() == Some(i32::from(PROBE_CODE) * 2 + 1))
+    ran("qemu-system-x86_64", &line, Deadline::secs(PROBE_SECONDS))
+}
+
+/// Whether a program leaves in time with the status that only the probe's guest can cause.
+fn ran(program: &str, line: &[String], deadline: Deadline) -> Result<bool> {
+    let mut qemu = Daemon::start(&[], program, line, Tty::Detached)?;
+    match qemu.wait(deadline) {
+        Ok(status) => Ok(status.code() == Some(i32::from(PROBE_CODE) * 2 + 1)),
+        Err(Error::Timeout { .. }) => Ok(false),
+        Err(other) => Err(other),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_guests_own_status_in_time_is_a_yes() {
+        let ran = |line: [String; 2], seconds| ran("sh", &line, Deadline::secs(seconds)).unwrap();
+        assert!(ran(args!["-c", "exit 85"], 60));
+        // QEMU that cannot start a guest, one that ends as if all were well, and a guest that never gets anywhere.
+        assert!(!ran(args!["-c", "exit 1"], 60));
+        assert!(!ran(args!["-c", "exit 0"], 60));
+        assert!(!ran(args!["-c", "sleep 60"], 1));
+    }
 
     #[test]
     fn emulation_always_passes_the_probe() {

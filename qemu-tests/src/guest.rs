@@ -194,13 +194,9 @@ impl Guest {
 
     /// Waits until the guest has powered the machine off by itself.
     pub fn wait_off(mut self, deadline: Deadline) -> Result<MachineState> {
-        match self.machine.take() {
-            Some(machine) => machine.wait_power_off(deadline),
-            None => Err(Error::Missing {
-                what: "the machine".into(),
-                remedy: "boot one".into(),
-            }),
-        }
+        // The machine is still ours when this fails, so that a power-off that hangs leaves evidence.
+        self.machine()?.wait_power_off(deadline)?;
+        self.cut_power()
     }
 
     /// Pulls the plug.
@@ -241,7 +237,10 @@ impl Guest {
         if !up {
             return;
         }
-        let command = "systemctl --failed --no-pager; journalctl -b --no-pager -o short-monotonic | tail -n 1500";
+        // The update service acts on what earlier boots left, and says so in the boot in which it acts.
+        let command = "systemctl --failed --no-pager; \
+                       journalctl --no-pager -o short-iso -u roamcore.service | tail -n 200; \
+                       journalctl -b --no-pager -o short-monotonic | tail -n 1500";
         match self.shell.run(
             &mut machine.channel,
             command,

@@ -196,8 +196,9 @@ impl Machine {
         Picture::from_ppm(&bytes)
     }
 
-    /// Waits until the guest has powered the machine off by itself; gives its disk and firmware back.
-    pub fn wait_power_off(mut self, deadline: Deadline) -> Result<MachineState> {
+    /// Waits until the guest has powered the machine off by itself. Whoever waited in vain still has the machine to look
+    /// at; [`Machine::cut_power`] gives its disk and firmware back.
+    pub fn wait_power_off(&mut self, deadline: Deadline) -> Result<()> {
         let event = self.qmp.wait_event("SHUTDOWN", 0, deadline)?;
         if event.data["reason"] != "guest-shutdown" {
             let reason = format!(
@@ -211,7 +212,7 @@ impl Machine {
         }
         let status = self.qemu.wait(Deadline::secs(QMP_SECONDS))?;
         match status.success() {
-            true => Ok(self.state),
+            true => Ok(()),
             false => Err(self.qemu.died().unwrap_or_else(|| Error::Format {
                 what: "QEMU's exit status".into(),
                 reason: status.to_string(),
@@ -219,7 +220,7 @@ impl Machine {
         }
     }
 
-    /// Pulls the plug: nothing in QEMU is flushed.
+    /// Pulls the plug, if it still runs: nothing in QEMU is flushed.
     pub fn cut_power(mut self) -> MachineState {
         self.qemu.kill();
         self.state

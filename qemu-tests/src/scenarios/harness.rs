@@ -1,5 +1,6 @@
 //! Proves that the harness itself works here, without an image: firmware reaches its shell with a TPM on the bus, the serial
-//! ports speak both ways, the screen shows something, a reset is counted, and the watchdog really resets the machine.
+//! ports speak both ways, the screen shows something, a reset is counted, the watchdog really resets the machine, and a
+//! machine that does not power off leaves evidence.
 //!
 //! The watchdog is armed from the UEFI shell by writing the iTCO's registers, so that a later failure of the image's own
 //! watchdog test cannot be the emulation's fault. (ICH9 datasheet: TCO registers at PMBASE + 0x60 = 0x660, GCS at
@@ -11,6 +12,7 @@ use crate::args;
 use crate::context::Ctx;
 use crate::deadline::Deadline;
 use crate::firmware::Firmware;
+use crate::guest::Guest;
 use crate::machine::Machine;
 use crate::machine::spec::{MachineSpec, Net};
 use crate::net::{Lan, TAP};
@@ -20,7 +22,7 @@ use crate::serial::Pattern;
 /// The row.
 pub const TEST: Test = Test {
     name: "harness",
-    proves: "QEMU, firmware, TPM, serial ports, screenshots, resets and the emulated watchdog work on this host",
+    proves: "QEMU, firmware, TPM, serial ports, screenshots, resets, emulated watchdog and evidence work on this host",
     group: Group::Ci,
     needs: &[Need::Tool("qemu-system-x86_64"), Need::Tool("swtpm")],
     run,
@@ -107,8 +109,9 @@ fn secure(ctx: &Ctx) -> anyhow::Result<String> {
         ..MachineSpec::default()
     };
     spec.lan = if cable { Net::Tap } else { Net::Isolated };
-    let mut machine = Machine::start(&spec, state, ctx.accel, ctx.logs("secure"))?;
-    shell(&mut machine)?;
+    let mut guest = ctx.start(&spec, state, "secure")?;
+    let machine = guest.machine()?;
+    shell(machine)?;
     machine
         .console()?
         .send("setvar SetupMode -guid 8be4df61-93ca-11d2-aa0d-00e098032b8c\r")?;
@@ -127,10 +130,27 @@ fn secure(ctx: &Ctx) -> anyhow::Result<String> {
         );
     }
     let cable = if cable { "a cable to" } else { "no cable to" };
-    machine.cut_power();
+    stuck(guest)?;
     Ok(format!(
-        "the Secure Boot firmware starts in setup mode with SMM, an NVMe disk and {cable} the harness"
+        "the Secure Boot firmware starts in setup mode with SMM, an NVMe disk and {cable} the harness; \
+         when it does not power off, its screen is kept"
     ))
+}
+
+/// A firmware shell never powers off by itself: the wait must fail, and leave what a failed test leaves.
+fn stuck(mut guest: Guest) -> anyhow::Result<()> {
+    let screen = guest.machine()?.logs().file("screen.png");
+    ensure!(!screen.exists(), "{} was there before", screen.display());
+    ensure!(
+        guest.wait_off(Deadline::secs(1)).is_err(),
+        "a machine that runs was taken for one that is off"
+    );
+    ensure!(
+        screen.metadata().is_ok_and(|file| file.len() > 0),
+        "a power-off that hung left no {}",
+        screen.display()
+    );
+    Ok(())
 }
 
 /// Gets to the prompt of the UEFI shell.
