@@ -35,10 +35,19 @@ test *ARGS: tools agent
     fi
     exit $status
 
-# Boot tests in QEMU: names, or `ci`, or `all`.
+# Boot tests in QEMU: names, or `ci`, or `all`, which takes both appliances (the chosen one first): some tests need one.
 qemu-test *NAMES: tools agent harness
-    [ -e {{image}}/release.json ] || just appliance={{appliance}} image
-    target/release/qemu-tests {{NAMES}} --image {{image}}
+    #!/bin/sh
+    set -eu
+    case " {{NAMES}} " in *" all "*) others="bare roamcore" ;; *) others="" ;; esac
+    images=""
+    for one in {{appliance}} $others; do
+      release="out/$one-vp2430/latest"
+      case "$images " in *" $release "*) continue ;; esac
+      [ -e "$release/release.json" ] || just appliance="$one" image
+      images="$images --image $release"
+    done
+    exec target/release/qemu-tests {{NAMES}} $images
 
 # The device API's conformance suite: `embedded`, `hawkbit` or `both`; more words are parts of names of cases.
 conformance SERVER="both" *CASES:

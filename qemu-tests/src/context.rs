@@ -57,7 +57,8 @@ pub struct Ctx {
     pub accel: Accel,
     /// For the test `crash`.
     pub crash: CrashStates,
-    image: Option<Image>,
+    images: Vec<Image>,
+    chosen: Cell<usize>,
     out: PathBuf,
     cache: PathBuf,
     work: tempfile::TempDir,
@@ -70,8 +71,9 @@ pub struct Ctx {
 }
 
 impl Ctx {
-    /// For a run with logs under `out` and big files under `cache`.
-    pub fn new(image: Option<Image>, out: &Path, cache: &Path) -> Result<Self> {
+    /// For a run with logs under `out` and big files under `cache`. The first image is for every test that does not ask
+    /// for an appliance of which there is another one.
+    pub fn new(images: Vec<Image>, out: &Path, cache: &Path) -> Result<Self> {
         std::fs::create_dir_all(cache).map_err(file("create", cache))?;
         let work = tempfile::Builder::new()
             .prefix("work-")
@@ -80,7 +82,8 @@ impl Ctx {
         Ok(Self {
             accel: Accel::detect(),
             crash: CrashStates { count: 2, seed: 1 },
-            image,
+            images,
+            chosen: Cell::new(0),
             out: out.into(),
             cache: cache.into(),
             work,
@@ -95,15 +98,30 @@ impl Ctx {
 
     /// The image under test.
     pub fn image(&self) -> Result<&Image> {
-        self.image.as_ref().ok_or_else(|| Error::Missing {
-            what: "an image".into(),
-            remedy: "give its release directory with --image".into(),
-        })
+        self.images
+            .get(self.chosen.get())
+            .ok_or_else(|| Error::Missing {
+                what: "an image".into(),
+                remedy: "give its release directory with --image".into(),
+            })
     }
 
     /// Whether an image was given.
     pub fn has_image(&self) -> bool {
-        self.image.is_some()
+        !self.images.is_empty()
+    }
+
+    /// Puts the image of this appliance under test, the first one when none is named. False if there is no such image.
+    pub fn choose(&self, appliance: Option<&str>) -> bool {
+        let wanted = |image: &Image| appliance.is_none_or(|name| image.appliance == name);
+        let Some(index) = self.images.iter().position(wanted) else {
+            return false;
+        };
+        if self.chosen.replace(index) != index {
+            // It runs the other image.
+            self.end_shared();
+        }
+        true
     }
 
     /// Begins a test: its logs go to a directory of their own, emptied first.
@@ -178,7 +196,8 @@ impl Ctx {
         sequence: u64,
         change: Option<Change>,
     ) -> Result<Rc<Release>> {
-        if let Some(known) = self.releases.borrow().get(version) {
+        let key = self.keyed(version);
+        if let Some(known) = self.releases.borrow().get(&key) {
             return Ok(Rc::clone(known));
         }
         let out = self.work.path().join("releases");
@@ -189,10 +208,16 @@ impl Ctx {
             change,
             &out,
         )?);
-        self.releases
-            .borrow_mut()
-            .insert(version.into(), Rc::clone(&built));
+        self.releases.borrow_mut().insert(key, Rc::clone(&built));
         Ok(built)
+    }
+
+    /// A name that is one image's own.
+    fn keyed(&self, name: &str) -> String {
+        match self.image() {
+            Ok(image) => format!("{name} of {}", image.appliance),
+            Err(_) => name.into(),
+        }
     }
 
     /// A new machine without a disk.
@@ -233,6 +258,7 @@ impl Ctx {
         name: &str,
         make: impl FnOnce(&Self) -> anyhow::Result<Stage>,
     ) -> anyhow::Result<Rc<Stage>> {
+        let name = &self.keyed(name);
         if let Some(known) = self.stages.borrow().get(name) {
             return known.clone().map_err(|first| {
                 let first = first.lines().next().unwrap_or_default();

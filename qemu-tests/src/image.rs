@@ -4,6 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
+use roamcore_spec::Appliance;
+use roamcore_spec::load::{self, LoadError};
+use roamcore_spec::names::Name;
+
 use crate::error::{Error, Result, file};
 
 /// An image to test.
@@ -60,6 +64,32 @@ impl Image {
             what: self.directory.join("release.json").display().to_string(),
             reason: format!("describes no partition `{name}`"),
         })
+    }
+
+    /// Name of the appliance's specification: products may be called otherwise.
+    pub fn spec_name(&self) -> &str {
+        match self.appliance.as_str() {
+            "roamcore-bare" => "bare",
+            other => other,
+        }
+    }
+
+    /// The appliance's specification in the sources that the harness is run from.
+    pub fn spec(&self) -> Result<Appliance> {
+        let bad = |reason: String| Error::Format {
+            what: format!("specification of `{}`", self.appliance),
+            reason,
+        };
+        let name: Name = self
+            .spec_name()
+            .parse()
+            .map_err(|_| bad("no such name is allowed".into()))?;
+        let path = load::appliance_path(Path::new("."), &name);
+        let document = load::document::<Appliance>(&path).map_err(|e| match e {
+            LoadError::Read { path, source } => file("read", path)(source),
+            invalid => bad(invalid.to_string()),
+        })?;
+        Ok(document.into_value())
     }
 
     /// Size of the smallest disk this appliance is made for, in bytes.

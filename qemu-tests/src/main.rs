@@ -42,9 +42,9 @@ struct TestArgs {
     /// List the tests and what each proves.
     #[arg(long)]
     list: bool,
-    /// Release directory with disk.img.zst and release.json.
-    #[arg(long, value_name = "DIR")]
-    image: Option<PathBuf>,
+    /// Release directory with disk.img.zst and release.json. Further ones are for tests that need another appliance.
+    #[arg(long = "image", value_name = "DIR")]
+    images: Vec<PathBuf>,
     /// Where logs and evidence go, a directory for each test.
     #[arg(long, value_name = "DIR", default_value = "out/qemu-tests")]
     out: PathBuf,
@@ -88,16 +88,14 @@ fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let tests = registry::select(scenarios::ALL, &args.names).map_err(anyhow::Error::msg)?;
-    let image = args
-        .image
-        .as_deref()
-        .map(Image::open)
-        .transpose()
-        .context("open the image")?;
+    let images = args.images.iter().map(|directory| {
+        Image::open(directory).with_context(|| format!("open the image {}", directory.display()))
+    });
+    let images = images.collect::<anyhow::Result<_>>()?;
     let cache = args.cache.clone().unwrap_or_else(base::cache_directory);
     // Absolute: QEMU writes logs there, whatever its own directory.
     let mut ctx = Ctx::new(
-        image,
+        images,
         &std::path::absolute(&args.out)?,
         &std::path::absolute(cache)?,
     )?;
@@ -106,6 +104,7 @@ fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
         count: args.count,
         seed: args.seed.unwrap_or_else(clock),
     };
+    let accel = ctx.accel;
     let reports = runner::run(&ctx, &tests, &mut out)?;
     if let Some(path) = &args.json {
         runner::save_json(&reports, path)?;
@@ -113,7 +112,9 @@ fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
     if args.keep {
         writeln!(out, "\ndisks kept in {}", ctx.keep().display())?;
     }
-    write!(out, "\n{}", runner::table(&reports))?;
+    // Without names it is `ci` too (`registry::select`).
+    let ci = args.names.is_empty() || args.names == ["ci"];
+    write!(out, "\n{}", runner::table(&reports, accel, ci))?;
     Ok(if runner::failed(&reports) {
         ExitCode::FAILURE
     } else {

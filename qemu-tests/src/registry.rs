@@ -38,7 +38,7 @@ pub enum Need {
 }
 
 impl Need {
-    /// Why it does not hold, if so.
+    /// Why it does not hold, if so, with the image chosen that [`Test::appliance`] names.
     pub fn lacking(self, ctx: &Ctx) -> Option<String> {
         match self {
             Self::Image => (!ctx.has_image())
@@ -82,6 +82,16 @@ pub struct Test {
     pub needs: &'static [Need],
     /// Does it; gives one line for each thing proved.
     pub run: fn(&Ctx) -> anyhow::Result<Vec<String>>,
+}
+
+impl Test {
+    /// The appliance it must be given, if not any.
+    pub fn appliance(&self) -> Option<&'static str> {
+        self.needs.iter().find_map(|need| match need {
+            Need::Appliance(name) => Some(*name),
+            _ => None,
+        })
+    }
 }
 
 /// The tests that `words` name: test names, `ci` or `all`; none at all means `ci`. In the table's order, each once.

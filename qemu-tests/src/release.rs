@@ -74,10 +74,7 @@ impl Release {
                 copy.path().to_owned()
             }
         };
-        let appliance = match like.appliance.as_str() {
-            "roamcore-bare" => "bare",
-            other => other,
-        };
+        let appliance = like.spec_name();
         let line = args![
             "--checkout",
             checkout.display(),

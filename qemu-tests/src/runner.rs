@@ -1,7 +1,8 @@
 //! Runs tests one after the other and reports.
 //!
 //! Owns verdicts, the final table and the exit code. Invariant: one failure makes the run fail; the last line printed is
-//! `N passed, N failed, N skipped`.
+//! `N passed, N failed, N skipped`, with `N passed after a run thrown away` among them when there are such: a test that
+//! passed only at the second try is never counted with those that passed at once.
 
 use std::io::Write;
 use std::path::Path;
@@ -20,6 +21,9 @@ const TAIL: usize = 60;
 
 /// How often a test may run again because the emulator was starved.
 const AGAIN: u32 = 2;
+
+/// Seconds of emulation that the group `ci` may take: 25 minutes for the image's tests and 25 for those of updates.
+const CI_BUDGET: u64 = (25 + 25) * 60;
 
 /// How a test ended.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
@@ -117,6 +121,8 @@ pub fn run(ctx: &Ctx, tests: &[&Test], out: &mut impl Write) -> Result<Vec<Repor
 }
 
 fn run_one(ctx: &Ctx, test: &Test) -> Result<Outcome> {
+    // Without the image it wants it keeps any, and its need says what is lacking.
+    let _ = ctx.choose(test.appliance()) || ctx.choose(None);
     if let Some(reason) = test.needs.iter().find_map(|need| need.lacking(ctx)) {
         return Ok(Outcome::Skipped { reason });
     }
@@ -141,24 +147,28 @@ fn attempt(ctx: &Ctx, test: &Test) -> Outcome {
     }
 }
 
-/// The final table; its last line is the closing line.
-pub fn table(reports: &[Report]) -> String {
+/// The final table; its last line is the closing line. `ci`: these were the tests of every change, which have a budget.
+pub fn table(reports: &[Report], accel: Accel, ci: bool) -> String {
     let width = reports
         .iter()
         .map(|r| r.test.len())
         .max()
         .unwrap_or_default();
     let mut text = String::new();
-    let mut counts = [0; 3];
+    let mut counts = [0; 4];
     for report in reports {
         let (index, verdict, note) = match &report.outcome {
-            Outcome::Passed { proofs } => {
-                let again = match report.starved {
-                    0 => String::new(),
-                    runs => format!(", emulator starved in {runs} earlier runs"),
-                };
-                (0, "passed", format!("{} proofs{again}", proofs.len()))
-            }
+            Outcome::Passed { proofs } => match report.starved {
+                0 => (0, "passed", format!("{} proofs", proofs.len())),
+                runs => (
+                    3,
+                    "again",
+                    format!(
+                        "{} proofs, after {runs} thrown away: the emulator failed",
+                        proofs.len()
+                    ),
+                ),
+            },
             Outcome::Failed { reason } => (
                 1,
                 "FAILED",
@@ -172,10 +182,24 @@ pub fn table(reports: &[Report]) -> String {
             report.test, report.seconds
         );
     }
-    text + &format!(
-        "{} passed, {} failed, {} skipped\n",
-        counts[0], counts[1], counts[2]
-    )
+    let [passed, failed, skipped, again] = counts;
+    let again = match again {
+        0 => String::new(),
+        count => format!(", {count} passed after a run thrown away"),
+    };
+    text + &time(reports, accel, ci)
+        + &format!("{passed} passed{again}, {failed} failed, {skipped} skipped\n")
+}
+
+/// The whole time, beside the budget where there is one: that is written for emulation.
+fn time(reports: &[Report], accel: Accel, ci: bool) -> String {
+    let shown = |seconds: u64| format!("{} min {:02} s", seconds / 60, seconds % 60);
+    let total: u64 = reports.iter().map(|report| report.seconds).sum();
+    let budget = match ci && accel == Accel::Tcg {
+        true => format!(", the budget is {}", shown(CI_BUDGET)),
+        false => String::new(),
+    };
+    format!("{} with {accel}{budget}\n", shown(total))
 }
 
 /// Whether the run as a whole failed.
@@ -233,7 +257,7 @@ mod tests {
     #[test]
     fn verdicts_table_and_failure() {
         let dir = tempfile::tempdir().unwrap();
-        let ctx = Ctx::new(None, &dir.path().join("out"), dir.path()).unwrap();
+        let ctx = Ctx::new(Vec::new(), &dir.path().join("out"), dir.path()).unwrap();
         let mut printed = Vec::new();
         let reports = run(&ctx, &TESTS.iter().collect::<Vec<_>>(), &mut printed).unwrap();
         assert!(
@@ -241,7 +265,7 @@ mod tests {
                 .unwrap()
                 .contains("bad: x\n  ! no\n")
         );
-        let table = table(&reports);
+        let table = table(&reports, Accel::Tcg, false);
         assert!(
             table.contains("lame    skipped      0 s  `no-such` is not installed\n"),
             "{table}"
@@ -251,10 +275,82 @@ mod tests {
             "{table}"
         );
         assert!(
-            table.ends_with("\n1 passed, 2 failed, 1 skipped\n"),
+            table.ends_with(
+                "\n0 min 00 s with TCG (software emulation)\n1 passed, 2 failed, 1 skipped\n"
+            ),
             "{table}"
         );
         assert!(failed(&reports) && !failed(&reports[..1]));
+    }
+
+    #[test]
+    fn the_budget_is_shown_where_it_counts() {
+        let report = |seconds| Report {
+            test: "x",
+            proves: "x",
+            seconds,
+            starved: 0,
+            outcome: Outcome::Passed { proofs: Vec::new() },
+        };
+        let reports = [report(1500), report(65)];
+        let tcg = "26 min 05 s with TCG (software emulation)";
+        assert_eq!(
+            time(&reports, Accel::Tcg, true),
+            format!("{tcg}, the budget is 50 min 00 s\n")
+        );
+        assert_eq!(time(&reports, Accel::Tcg, false), format!("{tcg}\n"));
+        assert_eq!(time(&reports, Accel::Kvm, true), "26 min 05 s with KVM\n");
+    }
+
+    /// The first image is everybody's, the other one only of the test that asks for its appliance.
+    #[test]
+    fn a_test_gets_the_image_of_the_appliance_it_needs() {
+        let dir = tempfile::tempdir().unwrap();
+        let image = |appliance: &str| crate::image::Image {
+            directory: dir.path().into(),
+            disk: dir.path().join("disk.img.zst"),
+            appliance: appliance.into(),
+            manifest: serde_json::Value::Null,
+        };
+        let test = |name, needs| Test {
+            name,
+            proves: "x",
+            group: Group::All,
+            needs,
+            run: |ctx| Ok(vec![ctx.image()?.appliance.clone()]),
+        };
+        let tests = [
+            test("any", &[Need::Image]),
+            test("large", &[Need::Appliance("roamcore")]),
+            test("after", &[Need::Image]),
+        ];
+        for (images, wanted) in [
+            (
+                vec![image("roamcore-bare"), image("roamcore")],
+                ["roamcore-bare", "roamcore", "roamcore-bare"].map(|name| Outcome::Passed {
+                    proofs: vec![name.into()],
+                }),
+            ),
+            (
+                vec![image("roamcore-bare")],
+                [
+                    Outcome::Passed {
+                        proofs: vec!["roamcore-bare".into()],
+                    },
+                    Outcome::Skipped {
+                        reason: "for the appliance `roamcore`, the image is `roamcore-bare`".into(),
+                    },
+                    Outcome::Passed {
+                        proofs: vec!["roamcore-bare".into()],
+                    },
+                ],
+            ),
+        ] {
+            let ctx = Ctx::new(images, &dir.path().join("out"), dir.path()).unwrap();
+            let reports = run(&ctx, &tests.iter().collect::<Vec<_>>(), &mut Vec::new()).unwrap();
+            let outcomes: Vec<_> = reports.into_iter().map(|r| r.outcome).collect();
+            assert_eq!(outcomes, wanted);
+        }
     }
 
     /// Fails with the emulator's sign on the console while the name of the run does not end in a digit.
@@ -272,23 +368,29 @@ mod tests {
     #[test]
     fn a_starved_emulator_is_tried_again_and_counted_other_failures_are_not() {
         let dir = tempfile::tempdir().unwrap();
-        let mut ctx = Ctx::new(None, &dir.path().join("out"), dir.path()).unwrap();
+        let mut ctx = Ctx::new(Vec::new(), &dir.path().join("out"), dir.path()).unwrap();
         let starved = Test {
             name: "hungry",
             run: starved_once,
             ..TESTS[1]
         };
-        for (accel, row) in [
+        for (accel, row, end) in [
             (
                 Accel::Tcg,
-                "passed       0 s  1 proofs, emulator starved in 1 earlier runs",
+                "again        0 s  1 proofs, after 1 thrown away: the emulator failed",
+                "\n0 passed, 1 passed after a run thrown away, 1 failed, 0 skipped\n",
             ),
-            (Accel::Kvm, "FAILED       0 s  panicked"),
+            (
+                Accel::Kvm,
+                "FAILED       0 s  panicked",
+                "\n0 passed, 2 failed, 0 skipped\n",
+            ),
         ] {
             ctx.accel = accel;
             let reports = run(&ctx, &[&starved, &TESTS[1]], &mut Vec::new()).unwrap();
-            let table = table(&reports);
+            let table = table(&reports, accel, false);
             assert!(table.contains(&format!("hungry  {row}\n")), "{table}");
+            assert!(table.ends_with(end), "{table}");
             assert_eq!(reports[1].starved, 0);
         }
     }
