@@ -1,19 +1,23 @@
-//! Proves (a): the image boots to a healthy system on a verified, read-only root; partitions are made at first boot; after a
-//! clean power-off the second boot is the same machine.
+//! Proves (a): the image boots to a healthy system on a verified, read-only root; partitions are made at first boot, each
+//! as large as the specification says; after a clean power-off the second boot is the same machine and remembers the
+//! first.
+
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, ensure};
+use roamcore_spec::{Appliance, Size};
 
 use crate::context::Ctx;
 use crate::disk::{gpt, gpt::Partition};
 use crate::registry::{Group, Need, Test};
-use crate::scenarios::common::{ensure_healthy, facts, provisioned, second_boot};
+use crate::scenarios::common::{all_facts, ensure_healthy, provisioned, second_boot};
 
 /// The row.
 pub const TEST: Test = Test {
     name: "boot",
-    proves: "first boot is healthy on a verified read-only root and makes the partitions; the second keeps the identity",
+    proves: "first boot is healthy on a verified read-only root and makes the partitions; identity and journal are kept",
     group: Group::Ci,
-    needs: &[Need::Image],
+    needs: &[Need::Image, Need::Tool("swtpm")],
     run,
 };
 
@@ -45,18 +49,33 @@ fn run(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
     );
     proofs.push("the root is erofs, read-only, behind dm-verity with the UKI's root hash".into());
 
+    ensure!(
+        first.fact("tpm")? == "1 2",
+        "/dev/tpmrm0 and its TPM's version: `{}`",
+        first.fact("tpm")?
+    );
+    proofs.push("the TPM 2.0 is there as /dev/tpmrm0".into());
+    check_names(&ctx.image()?.spec()?, &first.facts)?;
+    check_journal(first.fact("journal")?)?;
+
     let disk = first.state.disk().context("the stage has no disk")?;
     let table = gpt::partitions(disk)?;
-    let names = check_partitions(&table, disk.size()?)?;
+    let names = check_partitions(&table, &ctx.image()?.spec()?, disk.size()?)?;
     proofs.push(format!(
         "partitions on {} GB: {names}",
         disk.size()? / 1_000_000_000
     ));
 
     ctx.with_shared(second_boot, |guest| {
-        let second = facts(guest)?;
+        let second = all_facts(guest)?;
         ensure_healthy(&second).context("second boot")?;
-        for same in ["machine-id", "ssh host keys", "version", "entry"] {
+        for same in [
+            "machine-id",
+            "ssh host keys",
+            "host name",
+            "version",
+            "entry",
+        ] {
             ensure!(
                 first.fact(same)? == second[same],
                 "{same} changed from `{}` to `{}`",
@@ -73,51 +92,109 @@ fn run(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
             id.len() == 32 && id != "uninitialized",
             "machine-id is `{id}`"
         );
+        check_journal(&second["journal"])?;
+        let earlier = first.fact("boot id")?.replace('-', "");
+        ensure!(
+            second["boots"].contains(&earlier),
+            "the journal does not know the first boot {earlier}: {}",
+            second["boots"]
+        );
         proofs.push(format!(
-            "second boot is healthy and keeps machine-id {id} and the SSH host keys"
+            "second boot is healthy; machine-id {id}, SSH host keys, host name {} and the first boot's journal are kept",
+            second["host name"]
         ));
         Ok(())
     })?;
     Ok(proofs)
 }
 
-/// Checks what holds on every disk; gives the names with their sizes.
-pub fn check_partitions(table: &[Partition], disk: u64) -> anyhow::Result<String> {
+/// Checks that the host is called as the specification says and knows itself and `localhost`, itself never on 127.x:
+/// Proxmox refuses that.
+fn check_names(appliance: &Appliance, facts: &BTreeMap<String, String>) -> anyhow::Result<()> {
+    let (name, full) = (&facts["host name"], &facts["full host name"]);
+    ensure!(
+        name == appliance.hostname.as_str() && full == name,
+        "the host is called `{name}`, in full `{full}`, the specification says `{}`",
+        appliance.hostname
+    );
+    let addresses = &facts["own address"];
+    ensure!(
+        !addresses.is_empty() && !addresses.lines().any(|a| a.starts_with("127.")),
+        "{name} has the address `{addresses}`"
+    );
+    let localhost = &facts["localhost"];
+    ensure!(
+        localhost.starts_with("127.0.0.1"),
+        "localhost is `{localhost}`"
+    );
+    Ok(())
+}
+
+/// Checks journald's own word on where it writes and how much at most: on the state partition, and not more than the
+/// image says.
+fn check_journal(said: &str) -> anyhow::Result<()> {
+    ensure!(
+        said.starts_with("System Journal (/var/log/journal/")
+            && (said.contains(", max 512M,") || said.contains(", max 512.0M,")),
+        "journald says `{said}`, wanted at most 512M in /var/log/journal"
+    );
+    Ok(())
+}
+
+/// What systemd-repart may make of the last MiB before the backup table and of the part of a MiB at the disk's end,
+/// which [`Appliance::on_disk`] gives to nobody.
+const SLACK: u64 = 2 << 20;
+
+/// Compares the table with what the specification says of a disk of this size; gives the names with their sizes.
+pub fn check_partitions(
+    table: &[Partition],
+    appliance: &Appliance,
+    disk: u64,
+) -> anyhow::Result<String> {
     const MIB: u64 = 1 << 20;
-    for (number, name) in (1..).zip(["esp", "root-a", "verity-a", "root-b", "verity-b"]) {
-        let found = table
-            .iter()
-            .find(|p| p.number == number)
-            .map(|p| p.name.as_str());
+    let planned = appliance.on_disk(Size::from_bytes(disk))?.partitions;
+    ensure!(
+        table.len() == planned.len(),
+        "{} partitions, the specification has {}",
+        table.len(),
+        planned.len()
+    );
+    for (found, wanted) in table.iter().zip(&planned) {
+        let plan = &wanted.planned;
         ensure!(
-            found == Some(name),
-            "partition {number} is {found:?}, not `{name}`"
+            (found.number, found.name.as_str()) == (plan.number, plan.label),
+            "partition {} is `{}`, wanted {} `{}`",
+            found.number,
+            found.name,
+            plan.number,
+            plan.label
         );
+        let grows = plan.max != Some(plan.min);
+        for (what, is, planned, slack) in [
+            (
+                "length",
+                found.length,
+                wanted.size,
+                if grows { SLACK } else { 0 },
+            ),
+            // Whoever comes after one that grows is moved by it.
+            ("offset", found.offset, wanted.start, SLACK),
+        ] {
+            ensure!(
+                is.abs_diff(planned.bytes()) <= slack,
+                "{} of `{}` is {is} bytes, the specification says {planned}, {} bytes",
+                what,
+                found.name,
+                planned.bytes()
+            );
+        }
     }
-    let size = |name: &str| {
-        table
-            .iter()
-            .find(|p| p.name == name)
-            .map(|p| p.length)
-            .with_context(|| format!("no partition `{name}`"))
-    };
-    ensure!(
-        size("root-a")? == size("root-b")?,
-        "the slots' roots differ in size"
-    );
-    ensure!(
-        size("verity-a")? == size("verity-b")?,
-        "the slots' hash trees differ in size"
-    );
-    size("state")?;
     let uuids: std::collections::BTreeSet<&str> = table.iter().map(|p| p.uuid.as_str()).collect();
     ensure!(
         uuids.len() == table.len(),
         "two partitions have one PARTUUID"
     );
-    let mut by_place: Vec<&Partition> = table.iter().collect();
-    by_place.sort_by_key(|p| p.offset);
-    for pair in by_place.windows(2) {
+    for pair in table.windows(2) {
         ensure!(
             pair[0].offset + pair[0].length <= pair[1].offset,
             "{} runs into {}",
@@ -125,17 +202,68 @@ pub fn check_partitions(table: &[Partition], disk: u64) -> anyhow::Result<String
             pair[1].name
         );
     }
-    let last = by_place.last().context("the table is empty")?;
-    let unused = disk.saturating_sub(last.offset + last.length);
-    ensure!(
-        unused < 64 * MIB,
-        "{} MiB behind the last partition `{}` are unused",
-        unused / MIB,
-        last.name
-    );
     Ok(table
         .iter()
         .map(|p| format!("{} {} MiB", p.name, p.length / MIB))
         .collect::<Vec<_>>()
         .join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use roamcore_spec::load;
+    use std::path::Path;
+
+    const DISK: u64 = 128_000_000_000;
+
+    fn appliance() -> Appliance {
+        let name = "roamcore".parse().unwrap();
+        load::document::<Appliance>(&load::appliance_path(Path::new(".."), &name))
+            .unwrap()
+            .into_value()
+    }
+
+    /// The table as planned, with what grows and what follows it moved as systemd-repart does.
+    fn table() -> Vec<Partition> {
+        let planned = appliance().on_disk(Size::from_bytes(DISK)).unwrap();
+        let parts = planned.partitions.iter().map(|p| Partition {
+            number: p.planned.number,
+            name: p.planned.label.into(),
+            offset: p.start.bytes(),
+            length: p.size.bytes(),
+            kind: String::new(),
+            uuid: p.planned.label.into(),
+        });
+        let mut table: Vec<_> = parts.collect();
+        table.last_mut().unwrap().length += 1_600_000;
+        table
+    }
+
+    #[test]
+    fn only_the_specified_sizes_in_the_specified_order_pass() {
+        let text = check_partitions(&table(), &appliance(), DISK).unwrap();
+        assert!(text.contains("identity 64 MiB, state "), "{text}");
+        let changes: [(fn(&mut Vec<Partition>), &str); 6] = [
+            (|t| t[1].length -= 4096, "length of `root-a` is 64"),
+            (|t| t[8].length += 3 << 20, "length of `guests` is"),
+            (|t| t[8].offset += 3 << 20, "offset of `guests` is"),
+            (
+                |t| t.swap(8, 9),
+                "partition 10 is `video`, wanted 9 `guests`",
+            ),
+            (|t| drop(t.pop()), "10 partitions, the specification has 11"),
+            (|t| t[3].uuid = t[1].uuid.clone(), "one PARTUUID"),
+        ];
+        for (change, complaint) in changes {
+            let mut table = table();
+            change(&mut table);
+            let error = check_partitions(&table, &appliance(), DISK).unwrap_err();
+            assert!(error.to_string().contains(complaint), "{error}");
+        }
+        let mut table = table();
+        table[8].offset -= 4096;
+        let error = check_partitions(&table, &appliance(), DISK).unwrap_err();
+        assert_eq!(error.to_string(), "state runs into guests");
+    }
 }

@@ -16,6 +16,7 @@ use crate::guest::Guest;
 use crate::machine::spec::MachineSpec;
 use crate::machine::state::MachineState;
 use crate::net::Lan;
+use crate::tool;
 
 /// What systemd-boot says when it has put our keys into the firmware; it resets the machine then.
 pub const ENROLLED: &str = "Secure Boot keys successfully enrolled";
@@ -58,10 +59,44 @@ pub const QUESTIONS: &[(&str, &str)] = &[
     ("uptime", "cut -d' ' -f1 /proc/uptime"),
 ];
 
+/// Further questions, for the first boot and one later: an answer takes a second where the processor is emulated.
+const FURTHER: &[(&str, &str)] = &[
+    ("host name", "hostname"),
+    // Answers that do not come at once are wrong, but say so in the check: sudo and mail would wait as long.
+    ("full host name", "timeout 20 hostname -f || true"),
+    (
+        "own address",
+        "timeout 20 getent ahostsv4 \"$(hostname)\" | awk '{ print $1 }' | sort -u || true",
+    ),
+    (
+        "localhost",
+        "timeout 20 getent ahostsv4 localhost | head -n 1 || true",
+    ),
+    (
+        "tpm",
+        "echo $([ -e /dev/tpmrm0 ] && echo 1) $(cat /sys/class/tpm/tpm0/tpm_version_major 2>/dev/null)",
+    ),
+    ("boots", "journalctl --list-boots --no-pager"),
+    // journald's own word when it begins to write to the disk, thus with every limit in force.
+    (
+        "journal",
+        "journalctl -b --no-pager -o cat -t systemd-journald | grep '^System Journal' | tail -n 1",
+    ),
+];
+
 /// Asks all [`QUESTIONS`], and for systemd's verdict once it has settled.
 pub fn facts(guest: &mut Guest) -> anyhow::Result<BTreeMap<String, String>> {
     let mut facts = BTreeMap::from([("state".to_owned(), guest.settled()?)]);
     for (name, command) in QUESTIONS {
+        facts.insert((*name).to_owned(), guest.ok(command)?);
+    }
+    Ok(facts)
+}
+
+/// Asks [`facts`], and what is asked of two boots only.
+pub fn all_facts(guest: &mut Guest) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut facts = facts(guest)?;
+    for (name, command) in FURTHER {
         facts.insert((*name).to_owned(), guest.ok(command)?);
     }
     Ok(facts)
@@ -89,10 +124,12 @@ pub fn provisioned(ctx: &Ctx) -> anyhow::Result<Rc<Stage>> {
         let state = ctx.new_machine(ctx.image()?.smallest_disk())?;
         let spec = MachineSpec {
             firmware: Firmware::Secure,
+            // In this boot alone: firmware measures every boot file into it, which emulation makes slow.
+            tpm: tool::find("swtpm").is_some(),
             ..MachineSpec::default()
         };
         let mut guest = ctx.boot(&spec, state, "first-boot")?;
-        let facts = facts(&mut guest)?;
+        let facts = all_facts(&mut guest)?;
         let resets = guest.machine()?.resets();
         ensure!(
             resets == 1 && guest.machine()?.console()?.heard(ENROLLED),

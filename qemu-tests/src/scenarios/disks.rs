@@ -1,6 +1,8 @@
 //! Proves (h): each appliance makes the right partitions on the disks it is made for, and refuses a smaller one with the
 //! size it needs.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, ensure};
 
 use crate::context::Ctx;
@@ -20,22 +22,16 @@ pub const BARE: Test = Test {
     proves: "bare makes its partitions on a 32 GB disk",
     group: Group::All,
     needs: &[Need::Appliance("roamcore-bare")],
-    run: |ctx| partitions(ctx, &[32 * GB], &[]),
+    run: |ctx| partitions(ctx, &[32 * GB]),
 };
 
 /// `roamcore` on its smallest disk and on a large one.
 pub const ROAMCORE: Test = Test {
     name: "disk-128",
-    proves: "roamcore makes its partitions on a 128 GB and on a 1 TB disk",
+    proves: "roamcore makes its partitions on a 128 GB and on a 1 TB disk; the two are different machines",
     group: Group::All,
     needs: &[Need::Appliance("roamcore")],
-    run: |ctx| {
-        partitions(
-            ctx,
-            &[128 * GB, 1000 * GB],
-            &["seed", "identity", "guests", "video", "backup"],
-        )
-    },
+    run: |ctx| partitions(ctx, &[128 * GB, 1000 * GB]),
 };
 
 /// Any appliance on a disk that is too small.
@@ -47,36 +43,49 @@ pub const TOO_SMALL: Test = Test {
     run: too_small,
 };
 
-fn partitions(ctx: &Ctx, sizes: &[u64], wanted: &[&str]) -> anyhow::Result<Vec<String>> {
+fn partitions(ctx: &Ctx, sizes: &[u64]) -> anyhow::Result<Vec<String>> {
+    let appliance = ctx.image()?.spec()?;
     let mut proofs = Vec::new();
+    let mut machines: Vec<Facts> = Vec::new();
     for &size in sizes {
         let gb = size / GB;
-        let table = if size == ctx.image()?.smallest_disk() {
+        let (table, facts) = if size == ctx.image()?.smallest_disk() {
             let stage = provisioned(ctx)?;
-            ensure_healthy(&stage.facts).with_context(|| format!("on {gb} GB"))?;
-            gpt::partitions(stage.state.disk().context("no disk")?)?
+            let table = gpt::partitions(stage.state.disk().context("no disk")?)?;
+            (table, stage.facts.clone())
         } else {
             first_boot(ctx, size).with_context(|| format!("on {gb} GB"))?
         };
-        let names = check_partitions(&table, size).with_context(|| format!("on {gb} GB"))?;
-        for name in wanted {
+        ensure_healthy(&facts).with_context(|| format!("on {gb} GB"))?;
+        let names =
+            check_partitions(&table, &appliance, size).with_context(|| format!("on {gb} GB"))?;
+        proofs.push(format!("{gb} GB: {names}"));
+        machines.push(facts);
+    }
+    if let [one, other] = &machines[..] {
+        for own in ["machine-id", "ssh host keys"] {
             ensure!(
-                table.iter().any(|p| p.name == *name),
-                "no partition `{name}` on {gb} GB: {names}"
+                one[own] != other[own],
+                "two machines of one image have the same {own}: {}",
+                one[own]
             );
         }
-        proofs.push(format!("{gb} GB: {names}"));
+        proofs.push("machine-id and SSH host keys differ between the two".into());
     }
     Ok(proofs)
 }
 
-/// The partitions after a first boot on a disk of `size` bytes.
-fn first_boot(ctx: &Ctx, size: u64) -> anyhow::Result<Vec<gpt::Partition>> {
+/// What a guest answered: name, answer.
+type Facts = BTreeMap<String, String>;
+
+/// The partitions and the answers after a first boot on a disk of `size` bytes.
+fn first_boot(ctx: &Ctx, size: u64) -> anyhow::Result<(Vec<gpt::Partition>, Facts)> {
     let state = ctx.new_machine(size)?;
     let mut guest = ctx.boot(&MachineSpec::default(), state, "first-boot")?;
-    ensure_healthy(&facts(&mut guest)?)?;
+    let facts = facts(&mut guest)?;
     let state = guest.power_off()?;
-    Ok(gpt::partitions(state.disk.as_ref().context("no disk")?)?)
+    let table = gpt::partitions(state.disk.as_ref().context("no disk")?)?;
+    Ok((table, facts))
 }
 
 fn too_small(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
