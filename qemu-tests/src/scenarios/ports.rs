@@ -1,7 +1,8 @@
-//! Proves (g): seen from the LAN, no TCP port is open and no UDP service answers.
+//! Proves (g): seen from the LAN, no TCP port is open and no UDP service answers; sshd, which listens everywhere, answers
+//! on the admin interface and nowhere else.
 //!
 //! A scan that reached nobody would find nothing open either: so the guest must have answered ARP, and its NIC must have
-//! counted the scan's packets.
+//! counted the scan's packets. Nor would a scan find an sshd that does not run: so it must have answered where it may.
 
 use anyhow::{Context as _, ensure};
 
@@ -15,7 +16,7 @@ use crate::scenarios::common::second_boot;
 /// The row.
 pub const TEST: Test = Test {
     name: "ports",
-    proves: "a scan of all TCP ports and the usual UDP ports from the LAN finds nothing open",
+    proves: "a scan of all TCP and the usual UDP ports from the LAN finds nothing open; sshd answers on tailscale0 alone",
     group: Group::Ci,
     needs: &[Need::Image, Need::Lan, Need::Tool("nmap")],
     run,
@@ -26,8 +27,51 @@ const GUEST: &str = "192.168.50.2";
 /// All TCP ports.
 const PORTS: u64 = 65_535;
 
+/// A cable with one end in the guest's own network and the other one in a namespace, as if a neighbour were there.
+const CABLE: &str = "set -e; ip netns add neighbour; ip link add tailscale0 type veth peer name far netns neighbour; \
+                     ip address add 100.64.0.1/24 dev tailscale0; ip link set tailscale0 up; \
+                     ip -n neighbour address add 100.64.0.2/24 dev far; ip -n neighbour link set far up";
+/// Another name for the same cable; its address stays.
+const RENAME: &str = "set -e; ip link set tailscale0 down; ip link set tailscale0 name stranger0; \
+                      ip link set stranger0 up";
+/// Takes namespace and cable away.
+const UNPLUG: &str = "ip netns delete neighbour";
+
 fn run(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
-    ctx.with_shared(second_boot, scan)
+    ctx.with_shared(second_boot, |guest| {
+        let mut proofs = scan(guest)?;
+        proofs.push(admin_interface(guest)?);
+        Ok(proofs)
+    })
+}
+
+/// Until there is Tailscale, a cable of its interface's name stands in for it: the firewall looks at the name only.
+fn admin_interface(guest: &mut Guest) -> anyhow::Result<String> {
+    guest.ok(CABLE)?;
+    let banner = ssh_banner(guest, 60)?;
+    ensure!(
+        banner.starts_with("SSH-2.0-"),
+        "sshd does not answer on tailscale0, but `{banner}`"
+    );
+    guest.ok(RENAME)?;
+    let elsewhere = ssh_banner(guest, 5)?;
+    ensure!(
+        elsewhere.is_empty(),
+        "on another interface port 22 answers `{elsewhere}`"
+    );
+    guest.ok(UNPLUG)?;
+    Ok(format!(
+        "sshd answers on tailscale0 (`{banner}`), and not on the same cable under another name"
+    ))
+}
+
+/// What port 22 says to the neighbour within some seconds; nothing when no connection comes about.
+fn ssh_banner(guest: &mut Guest, seconds: u32) -> anyhow::Result<String> {
+    let ask = "exec 3<>/dev/tcp/100.64.0.1/22 && IFS= read -r line <&3 && printf %s \"$line\"";
+    let output = guest.run(&format!(
+        "ip netns exec neighbour timeout {seconds} bash -c '{ask}' 2>/dev/null"
+    ))?;
+    Ok(output.text())
 }
 
 fn scan(guest: &mut Guest) -> anyhow::Result<Vec<String>> {
