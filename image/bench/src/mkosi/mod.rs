@@ -3,11 +3,13 @@
 //! Owns: the turns and what is compared. Never does: fail because mkosi cannot run here: that is
 //! told as a skip, with the end of its log. A failure of our own builder is an error.
 //! Invariant: both sides install the same packages, have them on disk beforehand, and end in a
-//! bootable disk image with an EROFS root and its hash tree. What differs is printed.
+//! bootable disk image with an EROFS root and its hash tree. What differs is printed, packages by name.
 
 mod config;
 mod show;
 mod tree;
+
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use roamcore_image::command::CommandError;
@@ -38,13 +40,34 @@ pub enum Figures {
     Measured(Box<Measured>),
 }
 
+/// What is installed on both sides.
+#[derive(Debug, Serialize, PartialEq, Eq)]
+pub struct Packages {
+    /// How many have both.
+    both: usize,
+    /// What only the builder's image has.
+    only_ours: Vec<String>,
+    /// What only mkosi's has.
+    only_mkosis: Vec<String>,
+}
+
+impl Packages {
+    fn compare(ours: &BTreeSet<String>, mkosis: &BTreeSet<String>) -> Self {
+        Self {
+            both: ours.intersection(mkosis).count(),
+            only_ours: ours.difference(mkosis).cloned().collect(),
+            only_mkosis: mkosis.difference(ours).cloned().collect(),
+        }
+    }
+}
+
 /// Everything measured here.
 #[derive(Debug, Serialize)]
 pub struct Measured {
     /// What mkosi and the tools it calls say they are.
     peers: Vec<String>,
     /// Packages installed by the builder and by mkosi.
-    packages: (usize, usize),
+    packages: Packages,
     /// mkosi with an empty package cache; none when a former run had filled it.
     with_downloads: Option<Samples>,
     /// mkosi with packages but no cached trees.
@@ -81,8 +104,12 @@ pub fn measure(workshop: &mut Workshop, quick: bool) -> Result<Figures> {
             return Ok(skipped(&error));
         }
     }
-    let ours = ready.lock.packages(Set::Image).len();
-    match turns.sum_up(&mkosi, ours) {
+    let ours = ready
+        .lock
+        .packages(Set::Image)
+        .iter()
+        .map(|p| p.name.clone());
+    match turns.sum_up(&mkosi, &ours.collect()) {
         Ok(measured) => Ok(Figures::Measured(Box::new(measured))),
         Err(error) => Ok(skipped(&error)),
     }
@@ -165,14 +192,14 @@ impl Turns {
         Ok(())
     }
 
-    fn sum_up(self, mkosi: &Mkosi, ours: usize) -> Result<Measured> {
+    fn sum_up(self, mkosi: &Mkosi, ours: &BTreeSet<String>) -> Result<Measured> {
         let by_ours = |theirs: &Samples| match (theirs.median(), self.ours.median()) {
             (Some(theirs), Some(ours)) if ours > 0.0 => theirs / ours,
             _ => 0.0,
         };
         Ok(Measured {
             peers: mkosi.versions()?,
-            packages: (ours, mkosi.installed()?),
+            packages: Packages::compare(ours, &mkosi.installed()?),
             ratio: by_ours(&self.incremental),
             ratio_compressed: by_ours(&self.compressed),
             with_downloads: self.with_downloads,
@@ -182,5 +209,26 @@ impl Turns {
             ours: self.ours,
             sizes: mkosi.sizes()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_are_compared_by_name_not_counted() {
+        let set = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
+        let found = Packages::compare(&set(&["bash", "less"]), &set(&["bash", "systemd-boot-efi"]));
+        let wanted = Packages {
+            both: 1,
+            only_ours: vec!["less".into()],
+            only_mkosis: vec!["systemd-boot-efi".into()],
+        };
+        assert_eq!(found, wanted);
+        assert_eq!(
+            found.to_string(),
+            "1 in both; only in ours: less; only in mkosi's: systemd-boot-efi"
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Figures, Measured};
+use super::{Figures, Measured, Packages};
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -13,13 +13,29 @@ impl fmt::Display for Figures {
     }
 }
 
+impl fmt::Display for Packages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |list: &[String]| match list {
+            [] => "nothing".to_owned(),
+            names => names.join(" "),
+        };
+        write!(
+            f,
+            "{} in both; only in ours: {}; only in mkosi's: {}",
+            self.both,
+            names(&self.only_ours),
+            names(&self.only_mkosis)
+        )
+    }
+}
+
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (ours, theirs) = self.packages;
         writeln!(f, "\n3. Whole build against {}", self.peers.join(", "))?;
         writeln!(
             f,
-            "   Packages in the image: ours {ours}, mkosi's {theirs}. Ours also signs, compresses, and writes the SBOM and block map;"
+            "   Packages in the image: {}.\n   Ours also signs, compresses, and writes the SBOM and block map;",
+            self.packages
         )?;
         writeln!(
             f,

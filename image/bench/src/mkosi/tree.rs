@@ -8,6 +8,7 @@
 //! CACHE/bench-mkosi/                   /bench inside: config, output, cache, packages, workspace
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -104,7 +105,7 @@ struct Manifest {
     packages: Vec<Entry>,
 }
 
-#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Deserialize)]
 struct Entry {
     name: String,
 }
@@ -205,17 +206,15 @@ impl Mkosi {
         Ok(versions)
     }
 
-    /// Packages in mkosi's image, by its own manifest.
-    pub fn installed(&self) -> Result<usize> {
+    /// Names of the packages in mkosi's image, by its own manifest.
+    pub fn installed(&self) -> Result<BTreeSet<String>> {
         let path = self.work.join("output/bench.manifest");
         let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
         let manifest: Manifest =
             serde_json::from_slice(&bytes).context("reading mkosi's manifest")?;
-        let mut packages = manifest.packages;
-        packages.sort();
-        packages.dedup();
+        let packages: BTreeSet<String> = manifest.packages.into_iter().map(|p| p.name).collect();
         ensure!(!packages.is_empty(), "mkosi's manifest names no package");
-        Ok(packages.len())
+        Ok(packages)
     }
 
     /// Sizes of its results.
