@@ -63,10 +63,10 @@ fn objdump_sees_the_same_sections() {
     }
 }
 
-/// Byte for byte what ukify makes of sections in our order, apart from what we do on purpose: a checksum (it writes
-/// 0), the stub's own .sbat (it rewrites it), and .linux with the kernel's SizeOfImage as its virtual size (257 uses
-/// the file's length, 256 and older did as we do), which shows in SizeOfImage and SizeOfInitializedData.
-/// `ROAMCORE_PE_UKIFY` is a ukify program of systemd 257, `ROAMCORE_PE_KERNEL` a bzImage.
+/// What ukify makes of sections in our order, apart from what we do on purpose: a checksum (it writes 0), sections that
+/// begin at blocks in the file, the stub's own .sbat (it rewrites it), and .linux with the kernel's SizeOfImage as its
+/// virtual size (257 uses the file's length, 256 and older did as we do), which shows in SizeOfImage and
+/// SizeOfInitializedData. `ROAMCORE_PE_UKIFY` is a ukify program of systemd 257, `ROAMCORE_PE_KERNEL` a bzImage.
 #[test]
 fn ukify_makes_the_same_image() {
     let (Some(ukify), Some(kernel)) = (
@@ -117,25 +117,53 @@ fn ukify_makes_the_same_image() {
         let theirs = std::fs::read(&out).unwrap();
         let ours = assemble(&set.stub, &parts).unwrap();
         assert!(masked(&ours) == masked(&theirs), "{}", set.from.display());
+        assert!(
+            contents(&ours) == contents(&theirs),
+            "{}",
+            set.from.display()
+        );
         read(&theirs).unwrap().check(&parts).unwrap();
     }
 }
 
-/// The image without those fields.
+/// The headers without those fields.
 fn masked(image: &[u8]) -> Vec<u8> {
-    let mut out = image.to_vec();
+    let pe = Pe::parse(image).unwrap();
+    let sections = pe.sections().to_vec();
+    let mut out = image[..sections[0].raw().start].to_vec();
     let header = u32::from_le_bytes(image[0x3c..0x40].try_into().unwrap()) as usize + 24;
     // Characteristics: ukify means to set LOCAL_SYMS_STRIPPED after dropping a symbol table, pefile loses it.
     out[header - 2..header].fill(0);
     for field in [8, 56, 64] {
         out[header + field..header + field + 4].fill(0);
     }
-    let sections = Pe::parse(image).unwrap().sections().to_vec();
-    let at = sections.iter().position(|s| s.is(".sbat")).unwrap();
     let table = header + 240;
-    out[table + at * 40..table + at * 40 + 40].fill(0);
-    out[sections[at].raw()].fill(0);
-    let linux = table + sections.iter().position(|s| s.is(".linux")).unwrap() * 40;
-    out[linux + 8..linux + 12].fill(0);
+    for (at, section) in sections.iter().enumerate() {
+        let entry = &mut out[table + at * 40..table + at * 40 + 40];
+        if section.is(".sbat") {
+            entry.fill(0);
+        }
+        if section.is(".linux") {
+            entry[8..12].fill(0);
+        }
+        // Size and place in the file.
+        entry[16..24].fill(0);
+    }
     out
+}
+
+/// What each section but those holds, without the zeros behind it.
+fn contents(image: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let pe = Pe::parse(image).unwrap();
+    let plain = pe.sections().iter().filter(|s| !s.is(".sbat"));
+    plain
+        .map(|section| {
+            let bytes = &image[section.raw()];
+            let end = bytes
+                .iter()
+                .rposition(|byte| *byte != 0)
+                .map_or(0, |at| at + 1);
+            (section.name_lossy().to_string(), bytes[..end].to_vec())
+        })
+        .collect()
 }

@@ -4,7 +4,7 @@
 //! makes of it.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -18,6 +18,10 @@ use crate::tree::Tree;
 
 /// Level 15 costs about four seconds and saves a fifth against level 3; beyond it little is gained.
 const LEVEL: i32 = 15;
+
+/// Every archive begins at a multiple of this: an update is looked for in blocks of this size, so that an archive is
+/// found again when one before it grew.
+const BLOCK: usize = 4096;
 
 /// Writes the initrd and returns its unpacked size.
 pub fn make(
@@ -48,41 +52,27 @@ pub fn make(
         .context("indexing the initrd's modules")?;
     scratch.close()?;
     let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
-    let mut encoder =
-        zstd::Encoder::new(BufWriter::new(file), LEVEL).context("starting compression")?;
-    // One worker is enough to leave the single-threaded format, whose bytes differ; more workers
-    // give the same bytes.
-    encoder
-        .multithread(u32::try_from(inputs.threads.max(1)).unwrap_or(1))
-        .context("starting compression")?;
-    let mut counted = Counted {
-        inner: encoder,
-        bytes: 0,
-    };
-    let mtime = u32::try_from(inputs.epoch).context("the lock's epoch is after 2106")?;
-    initrd::write_cpio(&tree, &mut counted, mtime)?;
-    let unpacked = counted.bytes;
-    counted
-        .inner
-        .finish()
-        .and_then(|mut w| w.flush())
-        .context("writing the initrd")?;
+    let mut out = BufWriter::new(file);
+    let mut unpacked = 0;
+    for nodes in initrd::archives(&tree, &initrd::CHANGING) {
+        let mut archive = Vec::new();
+        initrd::write_cpio(&nodes, &mut archive)?;
+        unpacked += archive.len() as u64;
+        let mut frame = compress(&archive, inputs.threads).context("compressing the initrd")?;
+        frame.resize(frame.len().next_multiple_of(BLOCK), 0);
+        out.write_all(&frame).context("writing the initrd")?;
+    }
+    out.flush().context("writing the initrd")?;
     Ok(unpacked)
 }
 
-struct Counted<W> {
-    inner: W,
-    bytes: u64,
-}
-
-impl<W: Write> Write for Counted<W> {
-    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
-        let n = self.inner.write(buf)?;
-        self.bytes += n as u64;
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.inner.flush()
-    }
+fn compress(archive: &[u8], threads: usize) -> io::Result<Vec<u8>> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
+    // The kernel takes memory for the window that a frame announces: no more than its content.
+    encoder.set_pledged_src_size(Some(archive.len() as u64))?;
+    // One worker is enough to leave the single-threaded format, whose bytes differ; more workers
+    // give the same bytes.
+    encoder.multithread(u32::try_from(threads.max(1)).unwrap_or(1))?;
+    encoder.write_all(archive)?;
+    encoder.finish()
 }

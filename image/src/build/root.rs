@@ -31,13 +31,14 @@ const FACTS: &str = "root.json";
 /// What the image holds, file by file; kept to say where two builds differ.
 pub const FILES: &str = "root.files";
 /// What makes the root, here and in the modules that do nothing else.
-const CODE: [&str; 17] = [
+const CODE: [&str; 18] = [
     include_str!("root.rs"),
     include_str!("generate.rs"),
     include_str!("guids.rs"),
     include_str!("initrd_step.rs"),
     include_str!("depmod.rs"),
     include_str!("packages.rs"),
+    include_str!("../initrd/archives.rs"),
     include_str!("../initrd/cpio.rs"),
     include_str!("../initrd/elf.rs"),
     include_str!("../initrd/index.rs"),

@@ -1,27 +1,30 @@
 //! The tree as a cpio archive in the "newc" format that the kernel unpacks
 //! (Documentation/driver-api/early-userspace/buffer-format.rst).
 //!
-//! Owns: the archive's bytes. Never does: compress. Invariant: inode numbers follow path order,
-//! times are the given one, so that the same tree gives the same bytes.
+//! Owns: the archive's bytes. Never does: compress. Invariant: what is written of a node follows from the node alone,
+//! so that a file that did not change gives the same bytes in every release.
 
 use std::io::{Read, Write};
 
 use anyhow::{Context, Result, bail};
 
-use crate::tree::{Kind, Node, Tree};
+use super::archives::Entry;
+use crate::tree::{Kind, Node};
+
+/// The time of every file: nothing in the initrd asks for it. 0 is "no time" to some programs.
+const MTIME: u32 = 1;
+/// Number of every node: only files with several links are told apart by it, and there are none.
+const INODE: u32 = 0;
 
 /// Writes the archive.
-pub fn write_cpio(tree: &Tree, mut out: impl Write, mtime: u32) -> Result<()> {
-    let mut inode = 0u32;
-    for (path, node) in tree.iter() {
-        inode += 1;
-        entry(&mut out, inode, path, node, mtime)
-            .with_context(|| format!("writing /{path} into the initrd"))?;
+pub fn write_cpio(nodes: &[Entry<'_>], mut out: impl Write) -> Result<()> {
+    for (path, node) in nodes {
+        entry(&mut out, path, node).with_context(|| format!("writing /{path} into the initrd"))?;
     }
-    header(&mut out, 0, 0, 0, 0, 0, 0, "TRAILER!!!")
+    header(&mut out, 0, 0, 0, 0, "TRAILER!!!")
 }
 
-fn entry(out: &mut impl Write, inode: u32, path: &str, node: &Node, mtime: u32) -> Result<()> {
+fn entry(out: &mut impl Write, path: &str, node: &Node) -> Result<()> {
     // File type bits of stat(2).
     let (kind, size) = match &node.kind {
         Kind::Dir => (0o040_000, 0),
@@ -33,16 +36,7 @@ fn entry(out: &mut impl Write, inode: u32, path: &str, node: &Node, mtime: u32) 
     if !node.xattrs.is_empty() {
         bail!("extended attributes cannot be kept in an initrd");
     }
-    header(
-        out,
-        inode,
-        kind | node.mode,
-        node.uid,
-        node.gid,
-        mtime,
-        size,
-        path,
-    )?;
+    header(out, kind | node.mode, node.uid, node.gid, size, path)?;
     match &node.kind {
         Kind::Dir => {}
         Kind::Symlink(target) => out.write_all(target.as_bytes())?,
@@ -56,21 +50,18 @@ fn entry(out: &mut impl Write, inode: u32, path: &str, node: &Node, mtime: u32) 
     pad(out, size as usize)
 }
 
-#[allow(clippy::too_many_arguments)] // The fields of the format, each once.
 fn header(
     out: &mut impl Write,
-    inode: u32,
     mode: u32,
     uid: u32,
     gid: u32,
-    mtime: u32,
     size: u32,
     name: &str,
 ) -> Result<()> {
     let name_size = name.len() + 1;
     write!(
         out,
-        "070701{inode:08X}{mode:08X}{uid:08X}{gid:08X}{:08X}{mtime:08X}{size:08X}{:08X}{:08X}{:08X}{:08X}{name_size:08X}{:08X}",
+        "070701{INODE:08X}{mode:08X}{uid:08X}{gid:08X}{:08X}{MTIME:08X}{size:08X}{:08X}{:08X}{:08X}{:08X}{name_size:08X}{:08X}",
         1, 0, 0, 0, 0, 0
     )?;
     out.write_all(name.as_bytes())?;
@@ -86,6 +77,7 @@ fn pad(out: &mut impl Write, len: usize) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tree::Tree;
 
     #[test]
     fn the_archive_is_read_back_by_cpio() {
@@ -93,7 +85,8 @@ mod tests {
         tree.insert_bytes("etc/hello", 0o640, "hello").unwrap();
         tree.insert_symlink("init", "etc/hello").unwrap();
         let mut bytes = Vec::new();
-        write_cpio(&tree, &mut bytes, 7).unwrap();
+        let nodes: Vec<_> = tree.iter().collect();
+        write_cpio(&nodes, &mut bytes).unwrap();
         let listed = crate::command::Command::new("cpio")
             .args(["-itv", "--quiet"])
             .stdin_bytes(bytes.clone())
@@ -111,8 +104,11 @@ mod tests {
             }
             Err(other) => panic!("{other}"),
         }
+        // One more file changes nothing in what is written of the others.
+        tree.insert_bytes("etc/a", 0o640, "").unwrap();
+        let nodes: Vec<_> = tree.iter().filter(|(path, _)| *path != "etc/a").collect();
         let mut again = Vec::new();
-        write_cpio(&tree, &mut again, 7).unwrap();
+        write_cpio(&nodes, &mut again).unwrap();
         assert_eq!(bytes, again);
     }
 }

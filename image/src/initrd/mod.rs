@@ -5,6 +5,7 @@
 //! that two builds cannot differ and the size is a decision.
 //! Invariant: a missing program, library, module or unit is an error at build time.
 
+mod archives;
 mod cpio;
 mod elf;
 mod index;
@@ -17,11 +18,16 @@ use roamcore_spec::overlay::Initrd;
 
 use crate::tree::{Kind, Node, Tree};
 
+pub use archives::archives;
 pub use cpio::write_cpio;
 pub use index::{INDEXES, check_index};
 pub use modules::{ROOT as MODULES, kernel_version};
 
 const UNITS: &str = "usr/lib/systemd/system";
+/// Says which release this is.
+const RELEASE: &str = "etc/initrd-release";
+/// The files that are different in every release, though nothing else is.
+pub const CHANGING: [&str; 1] = [RELEASE];
 
 /// Files every initrd of ours has, made here.
 #[derive(Debug)]
@@ -63,7 +69,7 @@ pub fn compose(image: &Tree, declared: &[&Initrd], facts: &Facts<'_>) -> Result<
     }
     initrd.insert_symlink("init", "usr/lib/systemd/systemd")?;
     initrd.insert_symlink("var/run", "../run")?;
-    initrd.insert_bytes("etc/initrd-release", 0o644, facts.os_release)?;
+    initrd.insert_bytes(RELEASE, 0o644, facts.os_release)?;
     initrd.insert_symlink("etc/os-release", "initrd-release")?;
     // PID 1 would otherwise think of a first boot and look for units to enable.
     initrd.insert_bytes("etc/machine-id", 0o444, "")?;

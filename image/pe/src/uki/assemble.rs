@@ -12,6 +12,9 @@ use crate::pe::{
 const LOCAL_SYMS_STRIPPED: u16 = 0x0008;
 const SYMBOL_SIZE: usize = 18;
 const DATA_READ: u32 = 0x4000_0040;
+/// Our sections begin at multiples of this in the file: an update is looked for in blocks of this size, so what did not
+/// change is found again even when something before it grew (docs/release-format-index.md).
+const BLOCK: u32 = 4096;
 /// As ukify: stubs that use the EFI handover protocol run `.linux` in place.
 const CODE_READ: u32 = 0x4000_0020;
 
@@ -44,7 +47,7 @@ pub fn assemble(stub: &[u8], parts: &UkiParts<'_>) -> Result<Vec<u8>, UkiError> 
 
     let extra: usize = parts
         .sections()
-        .map(|(_, data)| data.len() + pe.file_alignment() as usize)
+        .map(|(_, data)| data.len() + pe.file_alignment().max(BLOCK) as usize)
         .sum();
     let mut out = Vec::with_capacity(end + extra);
     out.extend(stub.iter().take(end));
@@ -67,8 +70,12 @@ pub fn assemble(stub: &[u8], parts: &UkiParts<'_>) -> Result<Vec<u8>, UkiError> 
         };
         address = round_up(address, pe.section_alignment());
         let raw_offset = round_up(out.len() as u64, pe.file_alignment());
-        let raw_size = round_up(data.len() as u64, pe.file_alignment());
-        let (memory_end, file_end) = (address + memory, raw_offset + raw_size);
+        // A section's own zeros lead to the next block, not a gap: firmware hashes sections as if there were none
+        // between.
+        let content_end = raw_offset + data.len() as u64;
+        let file_end = round_up(content_end, pe.file_alignment().max(BLOCK));
+        let raw_size = file_end - raw_offset;
+        let memory_end = address + memory;
         let narrow = |value: u64| {
             u32::try_from(value).map_err(|_| UkiError::TooLarge {
                 name,

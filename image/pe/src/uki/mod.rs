@@ -12,6 +12,9 @@
 //!                                                                                                 last ^
 //! ```
 //!
+//! From the second of our sections on, each begins at a multiple of 4096 in the file: the zeros before it belong to the
+//! section before it (its raw size is larger than its virtual size), and blocks of one release are those of the next.
+//!
 //! `.linux` is last and its virtual size is the kernel's own SizeOfImage, as ukify did up to 256: stubs of that time
 //! may run the kernel in place, and it decompresses past its file size, over whatever would follow. 257 accepts both.
 

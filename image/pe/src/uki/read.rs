@@ -16,7 +16,7 @@ pub struct UkiView<'a> {
     pub ucode: Option<&'a [u8]>,
     /// Initrd.
     pub initrd: &'a [u8],
-    /// Kernel with up to FileAlignment-1 zero bytes after it: its virtual size is the kernel's SizeOfImage, so the
+    /// Kernel with zero bytes after it, up to a whole block: its virtual size is the kernel's SizeOfImage, so the
     /// file's own length is not recorded. Compare with [`UkiView::check`], not with `==`.
     pub linux: &'a [u8],
     /// The stub's SBAT, if any.

@@ -50,6 +50,11 @@ fn linux_is_last_and_spans_the_kernels_image() {
         assert_eq!(pair[1].virtual_address % 0x1000, 0);
         assert_eq!(pair[0].raw().end, pair[1].raw().start);
     }
+    // From the second of ours on each begins at a block, and so does what comes after the last.
+    let ours = pe.sections().iter().position(|s| s.is(".osrel")).unwrap();
+    for section in &pe.sections()[ours..] {
+        assert_eq!(section.raw().end % 4096, 0, "{}", section.name_lossy());
+    }
 }
 
 #[test]
