@@ -54,6 +54,7 @@ fn an_update_is_what_the_build_holds() {
         update.parts.len()
     );
     assert!(update.parts.iter().all(|part| part.size <= 3 << 20));
+    assert_eq!(update.uki.parts.len(), 1);
 
     let ran = shop
         .image(&["release", "verify", text(&dir), "--rebuild", "--json"])
@@ -142,7 +143,8 @@ fn one_flipped_bit_of_any_file_is_found() {
         ("update.json", 10, "does not match update.json"),
         // The same document under its number with other content: another publisher's.
         ("roles.json", 34, "is not the one this device trusts"),
-        ("roamcore.efi", 23, "artefact roamcore.efi has SHA-256"),
+        ("uki.index", 23, "artefact uki.index has SHA-256"),
+        ("uki.000", 23, "artefact uki.000 has SHA-256"),
         ("root.index", 23, "artefact root.index has SHA-256"),
         ("root.000", 23, "artefact root.000 has SHA-256"),
         ("root.002", 23, "artefact root.002 has SHA-256"),
@@ -218,8 +220,15 @@ fn the_prediction_counts_every_class() {
     );
     let cost = |name: &str| line["prediction"][name]["bytes"].as_u64().unwrap();
     let update = manifest(&new);
-    assert_eq!(cost("uki"), update.uki.size);
-    assert_eq!(cost("index"), update.index.size);
+    assert_eq!(cost("index"), update.index.size + update.uki.index.size);
+    // Of the UKI only the root hash on its command line is new.
+    let (uki, size) = (cost("uki"), update.uki.size);
+    assert!(
+        size > 1 << 20 && (1..64 << 10).contains(&uki),
+        "{uki} of {size}"
+    );
+    let same = line["prediction"]["uki_copied"].as_u64().unwrap();
+    assert!(same > 900_000, "{same}");
     let sum: u64 = ["documents", "index", "frames", "uki"]
         .map(cost)
         .iter()

@@ -252,7 +252,7 @@ impl AuthenticUpdate {
         }))
     }
 
-    /// Compares one file (UKI, index or part) with its signed size and SHA-256. Never reads more than one byte beyond.
+    /// Compares one file (index or part) with its signed size and SHA-256. Never reads more than one byte beyond.
     pub fn check_file(&self, name: &str, reader: impl Read) -> Result<(), VerifyError> {
         let file = self.update.files().find(|f| f.name.as_str() == name);
         let file = file.ok_or_else(|| VerifyError::ArtefactNotListed {

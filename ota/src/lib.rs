@@ -67,8 +67,8 @@ pub use signature::{
 pub use timestamp::{Timestamp, TimestampError};
 pub use trust::{MAX_TRUSTED_KEYS, TrustError, TrustStore};
 pub use update::{
-    MAX_INDEX_BYTES, MAX_PART_BYTES, MAX_PARTS, MAX_UKI_BYTES, RootImage, Update, UpdateFile,
-    VERITY_BLOCK, VerityParams,
+    MAX_INDEX_BYTES, MAX_PART_BYTES, MAX_PARTS, MAX_UKI_BYTES, RootImage, UkiImage, Update,
+    UpdateFile, VERITY_BLOCK, VerityParams,
 };
 pub use verify::{KeyIds, VerifiedRelease, VerifyError, read_document, verify_release};
 pub use version::{Version, VersionError};

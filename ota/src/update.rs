@@ -5,9 +5,9 @@
 //!
 //! ```text
 //!  update.json --+-- root    what a slot must hold in the end: size, SHA-256, root hash (the device makes the tree)
-//!                +-- uki     one file for either slot
 //!                +-- index   which chunks the root consists of, and in which frames of which part they are
-//!                '-- parts   the frames
+//!                +-- parts   the frames
+//!                '-- uki     one file for either slot: size, SHA-256, and an index and parts of its own
 //! ```
 
 mod validate;
@@ -70,6 +70,22 @@ pub struct RootImage {
     pub extra: Extra,
 }
 
+/// The unified kernel image, signed for Secure Boot, the same for either slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UkiImage {
+    /// Exact size in bytes.
+    pub size: u64,
+    /// SHA-256 of these bytes.
+    pub sha256: Digest,
+    /// The chunk index of these bytes and the zeros that make them whole blocks.
+    pub index: UpdateFile,
+    /// Its payload, in the order in which its index counts it.
+    pub parts: Vec<UpdateFile>,
+    /// Members of a newer writer.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
 /// The update manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Update {
@@ -100,11 +116,11 @@ pub struct Update {
     pub release_sha256: Digest,
     /// The root file system.
     pub root: RootImage,
-    /// The unified kernel image, signed for Secure Boot, the same for either slot.
-    pub uki: UpdateFile,
+    /// The kernel image.
+    pub uki: UkiImage,
     /// The chunk index of the root.
     pub index: UpdateFile,
-    /// The payload, in the order in which the index counts it.
+    /// The root's payload, in the order in which the index counts it.
     pub parts: Vec<UpdateFile>,
     /// Whether the device restarts into it. Always true in this format.
     pub reboot: bool,
@@ -126,14 +142,25 @@ impl Update {
         document::encode(Document::Update, self, Self::parse)
     }
 
-    /// Every file the manifest names: UKI, index, parts.
+    /// Every file the manifest names: both indexes, then the parts of the UKI and of the root.
     pub fn files(&self) -> impl Iterator<Item = &UpdateFile> {
-        [&self.uki, &self.index].into_iter().chain(&self.parts)
+        let indexes = [&self.index, &self.uki.index];
+        indexes
+            .into_iter()
+            .chain(&self.uki.parts)
+            .chain(&self.parts)
     }
 
     /// Bytes of all files the manifest names: never more than these are fetched.
     pub fn total_bytes(&self) -> u64 {
         self.files().map(|file| file.size).sum()
+    }
+}
+
+impl UkiImage {
+    /// Bytes of the image that its index is of: the UKI and zeros up to a whole block.
+    pub fn padded_size(&self) -> u64 {
+        self.size.next_multiple_of(VERITY_BLOCK.into())
     }
 }
 

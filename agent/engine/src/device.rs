@@ -92,7 +92,7 @@ pub enum Judgement {
 /// Sizes of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct PlanFacts {
-    /// Bytes to fetch.
+    /// Bytes to fetch: indexes and frames, of the root and of the UKI.
     pub download_bytes: u64,
     /// Bytes a device with empty slots would fetch.
     pub full_bytes: u64,
@@ -134,7 +134,9 @@ pub struct Progress {
 
 /// Called by long work; an error ends it, and it says so in its own error.
 pub trait Watch {
-    /// The plan is made, nothing is fetched yet.
+    /// So much must be fetched before there can be a plan, which will ask for more. Judged as a plan is.
+    fn ahead(&mut self, least: PlanFacts) -> Result<(), DeviceError>;
+    /// The plan is made. Nothing was fetched but what [`Watch::ahead`] accepted, which is part of its costs again.
     fn planned(&mut self, plan: PlanFacts) -> Result<(), DeviceError>;
     /// So much of a stage is done. Called often; cheap.
     fn progress(&mut self, stage: Stage, done: u64, total: u64) -> Result<(), DeviceError>;
@@ -199,7 +201,7 @@ pub trait Device {
     /// Makes the idle slot unbootable and unmountable. Its data stays as a source of chunks.
     fn invalidate(&mut self) -> Result<(), DeviceError>;
 
-    /// Plans, fetches and writes root and verity tree of the idle slot. Resumes by looking at what is there.
+    /// Plans root and UKI; fetches and writes the idle slot's root. Resumes by looking at what is there.
     fn write(
         &mut self,
         target: &Target,
@@ -213,7 +215,7 @@ pub trait Device {
     /// Gives the idle slot the PARTUUIDs of its root hash.
     fn publish(&mut self, target: &Target) -> Result<(), DeviceError>;
 
-    /// Puts the UKI into the idle slot's directory.
+    /// Fetches and writes the UKI into the idle slot's directory. Resumes by looking at what is there.
     fn write_uki(
         &mut self,
         target: &Target,

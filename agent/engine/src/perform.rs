@@ -190,9 +190,9 @@ struct Reporter<'a> {
     emit: &'a mut dyn FnMut(WorkEvent),
 }
 
-impl Watch for Reporter<'_> {
-    fn planned(&mut self, plan: PlanFacts) -> Result<(), DeviceError> {
-        let refused = self.grant.limits.refuse(&plan).or_else(|| {
+impl Reporter<'_> {
+    fn afford(&self, plan: &PlanFacts) -> Result<(), DeviceError> {
+        let refused = self.grant.limits.refuse(plan).or_else(|| {
             let left = self
                 .grant
                 .refuse_above
@@ -208,6 +208,17 @@ impl Watch for Reporter<'_> {
                 format!("refused: {reason}"),
             ));
         }
+        self.control.check()
+    }
+}
+
+impl Watch for Reporter<'_> {
+    fn ahead(&mut self, least: PlanFacts) -> Result<(), DeviceError> {
+        self.afford(&least)
+    }
+
+    fn planned(&mut self, plan: PlanFacts) -> Result<(), DeviceError> {
+        self.afford(&plan)?;
         (self.emit)(WorkEvent::Planned(plan));
         self.control.check()
     }

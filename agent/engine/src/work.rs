@@ -133,7 +133,7 @@ pub enum Done {
 /// What running work says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorkEvent {
-    /// Its plan, judged against the grant's limits and found acceptable; nothing is fetched yet.
+    /// Its plan, judged against the grant's limits and found acceptable; no frame is fetched yet.
     Planned(PlanFacts),
     /// How far it is.
     Progress(Progress),

@@ -13,9 +13,12 @@ mod runner;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kit::{Bench, Directories, MIB, Made, counted};
+use kit::{Bench, Directories, Directory, MIB, Made, counted};
 use roamcore_agent::slot::Slot;
-use roamcore_engine::{Effect, Event, Facts, Phase, PlanFacts, WorkEvent};
+use roamcore_engine::{
+    Device, DeviceError, Effect, Event, Facts, Judgement, Memory, Phase, PlanFacts, Stage, Trouble,
+    Watch, WorkEvent,
+};
 use runner::Runner;
 
 const ROOT: usize = 8 * MIB;
@@ -130,8 +133,10 @@ fn there_and_back_again() {
         "the factory's slot is known by name"
     );
     let first = counted(&set.dir.path().join("counter"));
-    // A quarter changed, and the UKI is fetched whole.
-    assert!((2 * MIB as u64..4 * MIB as u64).contains(&first), "{first}");
+    // A quarter of root and UKI changed; each has an index.
+    let quarter = (ROOT / 4 + set.made[1].uki.len() / 4) as u64;
+    // Chunks at the edges of what changed come with it.
+    assert!((quarter..quarter + quarter / 4).contains(&first), "{first}");
     let facts = set.update(&mut bench, 2, 3);
     assert_eq!((facts.running.slot, bench.running), (Slot::A, Slot::A));
     assert!(!bench.dir.join("var/documents").join("x").exists());
@@ -199,6 +204,173 @@ fn a_lost_network_costs_nothing_twice() {
         fetched <= needed + (rounds - 1) * 4 * (MIB as u64),
         "{fetched} of {needed}"
     );
+}
+
+/// Accepts what costs at most so much.
+#[derive(Default)]
+struct Purse {
+    most: u64,
+    ahead: Option<PlanFacts>,
+    planned: Option<PlanFacts>,
+}
+
+impl Purse {
+    fn pay(&self, plan: PlanFacts) -> Result<(), DeviceError> {
+        match plan.download_bytes > self.most {
+            true => Err(DeviceError::new(Trouble::Final, "too dear")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Watch for Purse {
+    fn ahead(&mut self, least: PlanFacts) -> Result<(), DeviceError> {
+        self.ahead = Some(least);
+        self.pay(least)
+    }
+
+    fn planned(&mut self, plan: PlanFacts) -> Result<(), DeviceError> {
+        self.planned = Some(plan);
+        self.pay(plan)
+    }
+
+    fn progress(&mut self, _: Stage, done: u64, total: u64) -> Result<(), DeviceError> {
+        assert!(done <= total, "{done} of {total}");
+        Ok(())
+    }
+}
+
+/// Nothing but documents is fetched before the indexes' cost was accepted, no frame before the plan's was; and the plan
+/// says to the byte what root and UKI cost, wherever it is made anew.
+#[test]
+fn what_is_paid_is_what_was_asked_for() {
+    let set = Set::new();
+    let bench = set.bench();
+    let counter = set.dir.path().join("paid");
+    let mut device = bench.device(set.made[0].identity(set.dir.path())).unwrap();
+    let place = set.place(2);
+    let payload = |pieces| Directory {
+        dir: place.clone(),
+        counter: Some(
+            fs::File::options()
+                .append(true)
+                .create(true)
+                .open(&counter)
+                .unwrap(),
+        ),
+        pieces,
+    };
+    let judged = device
+        .judge(&mut payload(None), &Memory::default())
+        .unwrap();
+    let Judgement::Wanted(target) = judged else {
+        panic!("{judged:?}");
+    };
+    device.invalidate().unwrap();
+    let size = |name: &str| fs::metadata(place.join(name)).unwrap().len();
+    let indexes = size("root.index") + size("uki.index");
+
+    let mut purse = Purse {
+        most: indexes - 1,
+        ..Purse::default()
+    };
+    let error = device.write(&target, &mut payload(None), &mut purse);
+    assert_eq!(error.unwrap_err().to_string(), "too dear");
+    assert_eq!(purse.ahead.unwrap().download_bytes, indexes);
+    assert_eq!((purse.planned, counted(&counter)), (None, 0));
+
+    purse.most = indexes;
+    let error = device.write(&target, &mut payload(None), &mut purse);
+    assert_eq!(error.unwrap_err().to_string(), "too dear");
+    assert_eq!(counted(&counter), indexes, "no frame");
+    let asked = purse.planned.unwrap();
+    // The indexes are paid for, whatever becomes of the rest.
+    let whole = asked.full_bytes;
+    assert!(asked.download_bytes < whole / 2, "{asked:?}");
+    let payload_bytes = (ROOT + set.made[1].uki.len() - 8192) as u64;
+    assert!(whole > payload_bytes + indexes, "{asked:?}");
+    purse.most = u64::MAX;
+    device
+        .write(&target, &mut payload(None), &mut purse)
+        .unwrap();
+    let asked = purse.planned.unwrap();
+    assert_eq!(purse.ahead.unwrap().download_bytes, 0);
+    device.read_back(&target, &mut purse).unwrap();
+    device.publish(&target).unwrap();
+    // The network goes away in the middle of the UKI, and what came is not fetched again.
+    let before = counted(&counter);
+    let error = device.write_uki(&target, &mut payload(Some(6)), &mut purse);
+    assert_eq!(error.unwrap_err().trouble, Trouble::Offline);
+    let part = counted(&counter) - before;
+    assert!(part > 64 * 1024, "{part}");
+    device
+        .write_uki(&target, &mut payload(None), &mut purse)
+        .unwrap();
+    let uki = counted(&counter) - before;
+    let planned = indexes + asked.download_bytes;
+    let paid = counted(&counter);
+    println!("{planned} bytes asked for, {paid} paid; UKI {uki}, of it {part} before the cut");
+    // The group whose last frame did not come.
+    assert!(
+        (planned..=planned + part).contains(&paid),
+        "{paid} of {planned}"
+    );
+    let esp = bench.dir.join("esp/EFI/roamcore/b");
+    assert_eq!(fs::read(esp.join("roamcore.efi")).unwrap(), set.made[1].uki);
+    assert_eq!(fs::read_dir(&esp).unwrap().count(), 1);
+    // Again: nothing is missing.
+    device
+        .write_uki(&target, &mut payload(None), &mut purse)
+        .unwrap();
+    assert_eq!(counted(&counter), paid);
+    // No payload was ever on the state partition.
+    let kept = bench
+        .dir
+        .join("var/documents")
+        .join(target.manifest.to_string());
+    let mut names: Vec<_> = fs::read_dir(kept)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let documents = [
+        "roles.json",
+        "root.index",
+        "uki.index",
+        "update.json",
+        "update.json.sig",
+    ];
+    let wanted: Vec<_> = names
+        .iter()
+        .filter(|name| !documents.contains(&name.as_str()))
+        .collect();
+    assert!(wanted.is_empty(), "{wanted:?}");
+}
+
+#[test]
+fn damaged_parts_of_a_uki_never_reach_its_name() {
+    let set = Set::new();
+    let bench = set.bench();
+    let place = set.place(2);
+    let path = place.join("uki.000");
+    let mut part = fs::read(&path).unwrap();
+    for byte in part.iter_mut().skip(1000).step_by(5000) {
+        *byte ^= 0x40;
+    }
+    fs::write(&path, part).unwrap();
+    let before = bench.untouchable();
+    let (mut runner, _) = set.runner(&bench, 1);
+    let effects = runner.install(&place);
+    runner.run(effects, &bench);
+    assert!(
+        matches!(runner.phase(), Phase::Writing { .. }),
+        "{:?}",
+        runner.phase()
+    );
+    let error = last_error(&runner);
+    assert!(error.contains("frame"), "{error}");
+    assert!(!bench.dir.join("esp").join(Slot::B.uki_path()).exists());
+    assert_eq!(bench.untouchable(), before);
 }
 
 #[test]

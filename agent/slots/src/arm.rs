@@ -1,17 +1,14 @@
-//! The idle slot's boot files: UKI and entry.
+//! The idle slot's boot entry.
 //!
 //! Owns: the order on the ESP. Never does: change a name of the running slot's. Invariant: an entry of the slot exists
 //! under a name the boot loader looks at only while the slot is sealed and its UKI was read back.
 //!
 //! ```text
-//!   EFI/roamcore/b/roamcore.tmp  written, synced --rename--> roamcore.efi  --sync, read back
 //!   loader/entries   names of the entry removed | gaps filled | roamcore-b.tmp written --rename--> roamcore-b+3.conf
 //! ```
 //! with a sync at each `|` and at the end. Renames stay within one directory, and those of the entry within one sector
-//! ([`crate::placement`]), so that each is one write. Where a cut leaves both names all the same, as of the UKI or on a
-//! disk that writes less than a sector, [`IdleSlot::repair`] knows.
-
-use std::io::Read;
+//! ([`crate::placement`]), so that each is one write. Where a cut leaves both names all the same, on a disk that writes
+//! less than a sector, [`IdleSlot::repair`] knows.
 
 use roamcore_agent::commit::spare_name;
 use roamcore_agent::entry::{DIRECTORY, EntryName};
@@ -27,7 +24,6 @@ use crate::esp::EspTree;
 use crate::facts::{ENTRY_LIMIT, Entries};
 use crate::idle::IdleSlot;
 use crate::placement;
-use crate::uki::Checked;
 
 /// Tries of a trial.
 pub const TRIES: u32 = 3;
@@ -35,21 +31,6 @@ pub const TRIES: u32 = 3;
 /// cranking an engine cuts short. The engine counts the same in its record; here it is kept in the entry itself, so
 /// that it holds without the record.
 pub const MOST_REARMS: u32 = 2;
-/// The UKI while it is written.
-pub(crate) const UKI_SPARE: &str = "roamcore.tmp";
-/// For directories and the rounding to clusters.
-const ESP_MARGIN: u64 = 256 * 1024;
-
-/// What the signed update says of the UKI.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UkiSpec {
-    /// Bytes.
-    pub size: u64,
-    /// SHA-256 over them.
-    pub sha256: Digest,
-    /// The root it must carry.
-    pub root_hash: RootHash,
-}
 
 /// What is armed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,61 +89,6 @@ pub(crate) fn fillers(esp: &dyn EspTree) -> Result<Vec<String>, SlotError> {
 }
 
 impl IdleSlot<'_> {
-    /// Puts the UKI in place.
-    ///
-    /// # Errors
-    /// It is not the release's, does not fit, or the ESP fails; the slot still has an entry.
-    pub fn write_uki(&self, content: &mut dyn Read, spec: &UkiSpec) -> Result<(), SlotError> {
-        let esp = self.esp()?;
-        let (directory, path) = (self.slot.esp_directory(), self.slot.uki_path());
-        if esp.digest(path)? == Some(spec.sha256) && esp.size(path)? == Some(spec.size) {
-            return esp.close();
-        }
-        if let Some(name) = names_of(esp.as_ref(), self.slot)?.first() {
-            return Err(SlotError::StillValid {
-                slot: self.slot,
-                what: format!("the boot entry {name}"),
-            });
-        }
-        esp.ensure_directory(directory)?;
-        let spare = format!("{directory}/{UKI_SPARE}");
-        esp.remove(&spare)?;
-        let needed = spec.size.saturating_add(ESP_MARGIN);
-        if esp.free()? < needed {
-            // No entry leads to the old one any more.
-            esp.remove(path)?;
-            esp.sync(directory)?;
-        }
-        let free = esp.free()?;
-        if free < needed {
-            return Err(SlotError::EspFull { needed, free });
-        }
-        let mut checked = Checked::new(content, spec);
-        esp.create(&spare, &mut checked)?;
-        if let Err(error) = checked.result(path, spec) {
-            esp.remove(&spare)?;
-            esp.sync(directory)?;
-            return Err(error);
-        }
-        esp.sync(directory)?;
-        esp.rename(directory, UKI_SPARE, "roamcore.efi")?;
-        esp.sync(directory)?;
-        self.require_uki(esp.as_ref(), spec.sha256)?;
-        esp.close()
-    }
-
-    fn require_uki(&self, esp: &dyn EspTree, expected: Digest) -> Result<(), SlotError> {
-        let path = self.slot.uki_path();
-        match esp.digest(path)? {
-            Some(found) if found == expected => Ok(()),
-            other => Err(SlotError::Uki {
-                path: path.to_owned(),
-                expected: expected.to_string(),
-                found: other.map_or("no file".into(), |digest| digest.to_string()),
-            }),
-        }
-    }
-
     /// Puts the slot on trial: the next boot takes it, three times at most.
     ///
     /// # Errors

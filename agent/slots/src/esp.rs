@@ -8,6 +8,7 @@ use std::io::Read;
 use roamcore_ota::Digest;
 
 use crate::error::SlotError;
+use crate::media::Block;
 
 /// One name in a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +47,18 @@ pub trait EspTree {
     /// # Errors
     /// The file system does not say.
     fn free(&self) -> Result<u64, SlotError>;
+    /// A file to be read anywhere, if there is one. It must be dropped before the tree is closed.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    fn open(&self, path: &str) -> Result<Option<Box<dyn Block>>, SlotError>;
+    /// A file to be written anywhere, made where there is none. It has `size` bytes and all of their clusters; after
+    /// the next [`EspTree::sync`] whatever is written to it changes these and nothing else of the file system that
+    /// matters. It must be dropped before the tree is closed.
+    ///
+    /// # Errors
+    /// It cannot be opened, or there is no room for it.
+    fn edit(&self, path: &str, size: u64) -> Result<Box<dyn Block>, SlotError>;
     /// Makes a new file and syncs it.
     ///
     /// # Errors

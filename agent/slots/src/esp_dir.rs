@@ -184,6 +184,39 @@ impl EspTree for EspDirectory {
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 
+    fn open(&self, path: &str) -> Result<Option<Box<dyn Block>>, SlotError> {
+        let Some(file) = self.file(path, OFlags::empty())? else {
+            return Ok(None);
+        };
+        let shown = self.at(path);
+        let len = file.metadata().at("inspect", &shown)?.len();
+        let direct = self.file(path, OFlags::DIRECT).ok().flatten();
+        Ok(Some(Box::new(FileBlock::of_files(
+            &shown, file, direct, 0, len,
+        ))))
+    }
+
+    fn edit(&self, path: &str, size: u64) -> Result<Box<dyn Block>, SlotError> {
+        let shown = self.at(path);
+        let Some((directory, name)) = self.parent(path)? else {
+            return Err(io::Error::from(io::ErrorKind::NotFound)).at("create", &shown)?;
+        };
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let fd = openat(&directory, name, flags | OFlags::CREATE, mode).at("create", &shown)?;
+        let file = File::from(fd);
+        if file.metadata().at("inspect", &shown)?.len() != size {
+            // Zeros down to the last cluster: vfat has no holes.
+            file.set_len(size).at("give a size to", &shown)?;
+            file.sync_all().at("sync", &shown)?;
+        }
+        // Refused by some file systems; the block then goes through the page cache.
+        let direct = openat(&directory, name, flags | OFlags::DIRECT, mode);
+        let direct = direct.ok().map(File::from);
+        let block = FileBlock::of_files(&shown, file, direct, 0, size);
+        Ok(Box::new(block))
+    }
+
     fn create(&self, path: &str, content: &mut dyn Read) -> Result<(), SlotError> {
         let shown = self.at(path);
         let Some((directory, name)) = self.parent(path)? else {

@@ -121,6 +121,15 @@ impl EspTree for EspFence {
         self.inner.free()
     }
 
+    fn open(&self, path: &str) -> Result<Option<Box<dyn Block>>, SlotError> {
+        self.inner.open(path)
+    }
+
+    fn edit(&self, path: &str, size: u64) -> Result<Box<dyn Block>, SlotError> {
+        self.check(path)?;
+        self.inner.edit(path, size)
+    }
+
     fn create(&self, path: &str, content: &mut dyn Read) -> Result<(), SlotError> {
         self.check(path)?;
         self.inner.create(path, content)

@@ -13,7 +13,7 @@ use roamcore_agent::mounts::Access;
 use roamcore_agent::slot::Slot;
 use roamcore_disk::verity::RootHash;
 
-use crate::arm::{UKI_SPARE, fillers, names_of};
+use crate::arm::{fillers, names_of};
 use crate::content::Content;
 use crate::error::{SlotError, at};
 use crate::esp::EspTree;
@@ -69,8 +69,6 @@ impl<'a> IdleSlot<'a> {
         if any {
             let esp = self.esp()?;
             self.remove_entries(esp.as_ref())?;
-            esp.remove(&format!("{}/{UKI_SPARE}", self.slot.esp_directory()))?;
-            esp.sync(self.slot.esp_directory())?;
             esp.close()?;
         }
         let disk = self.media.table(Access::Write)?;

@@ -14,7 +14,7 @@
 //!            write_verity      tree, both compared with the signed digests           "
 //!            read_back         the same, past the page cache  --> Verified           "
 //!            publish_partuuids table not in use | flush | table in use               "
-//!            write_uki         spare name | sync | rename | read back                "
+//!            uki_target        spare name, whole size | written | read back | rename  "
 //!            carry_etc         new upper layer | swap                                "
 //!            arm               gaps | spare name | rename to NAME+3.conf      running slot, or a trial
 //! ```
@@ -45,7 +45,7 @@ pub mod snapshot;
 mod table;
 mod uki;
 
-pub use arm::{ArmRequest, MOST_REARMS, TRIES, UkiSpec};
+pub use arm::{ArmRequest, MOST_REARMS, TRIES};
 pub use block::FileBlock;
 pub use boot_entry::{BootEntry, Note};
 pub use carry::CarryOver;
@@ -67,3 +67,4 @@ pub use roamcore_disk::gpt::Guid;
 pub use roamcore_disk::verity::RootHash;
 pub use seal::{RootSpec, Verified};
 pub use slots::{Reader, Slots};
+pub use uki::{UkiSpec, UkiTarget, Ukis};

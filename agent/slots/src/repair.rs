@@ -5,7 +5,8 @@
 //! changes nothing when nothing is wrong, and nothing but what it names.
 //!
 //! ```text
-//!   spare names                        removed; with a name of the same entry beside it as several names
+//!   spare name of a UKI                left: the beginning of the next one, or a second name of the one in place
+//!   spare name of an entry             removed; with a name of the same entry beside it as several names
 //!   fillers without a counted entry    removed
 //!   entry of a slot that cannot boot   removed: the boot loader must not lose a boot on it
 //!   several names of one entry         all removed, then written anew: two names may be of one file
@@ -17,7 +18,7 @@ use roamcore_agent::log;
 use roamcore_agent::mounts::Access;
 use serde::Serialize;
 
-use crate::arm::{UKI_SPARE, fillers};
+use crate::arm::fillers;
 use crate::boot_entry::BootEntry;
 use crate::content::Content;
 use crate::error::SlotError;
@@ -119,10 +120,6 @@ impl IdleSlot<'_> {
     /// What is wrong on the ESP.
     fn plan(&self, esp: &dyn EspTree, content: Content) -> Result<Vec<Repair>, SlotError> {
         let mut plan = Vec::new();
-        let path = format!("{}/{UKI_SPARE}", self.slot.esp_directory());
-        if esp.size(&path)?.is_some() {
-            plan.push(Repair::StaleFile { path });
-        }
         let path = format!("{DIRECTORY}/{}", spare_name(self.slot.entry_file()));
         let spare = esp.size(&path)?.is_some();
         let entries = Entries::read(esp)?;

@@ -123,14 +123,20 @@ impl Slots {
     }
 }
 
-/// A root that is only read.
+/// A root or a UKI that is only read.
 pub struct Reader {
     block: Box<dyn Block>,
     size: u64,
 }
 
 impl Reader {
-    /// Bytes of the root as its tree says, or of the partition when there is no tree.
+    /// All of a block.
+    pub(crate) fn of(block: Box<dyn Block>) -> Self {
+        let size = block.size();
+        Self { block, size }
+    }
+
+    /// Bytes of the root as its tree says, or of the partition when there is no tree; bytes of the UKI.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size

@@ -240,7 +240,9 @@ fn only_the_idle_slot_is_written() {
                     let own = node == other.data_label() || node == other.hash_label();
                     assert!(table || own, "{node} at {offset}");
                 }
-                Op::Create { path, .. } | Op::Remove { path } => own_path(other, &path),
+                Op::Create { path, .. } | Op::WriteFile { path, .. } | Op::Remove { path } => {
+                    own_path(other, &path);
+                }
                 Op::Rename { from, to } => {
                     own_path(other, &from);
                     own_path(other, &to);

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use common::judge::{self, State, Verdict};
-use common::{Release, files, install, new, old, write};
+use common::{Release, files, install, new, old, put_uki, write};
 use roamcore_ota::Digest;
 use roamcore_slots::{
     Content, ImageFiles, RootSpec, Situation, Slot, SlotError, Slots, TableState, UkiSpec,
@@ -91,8 +91,7 @@ fn every_step_twice_is_once() {
     idle.arm(&release.request()).unwrap();
     let once = state(&media);
     idle.arm(&release.request()).unwrap();
-    idle.write_uki(&mut release.uki.as_slice(), &release.uki_spec())
-        .unwrap();
+    put_uki(&idle, &release.uki, &release.uki_spec()).unwrap();
     let proof = idle.read_back(&release.spec).unwrap();
     idle.publish_partuuids(&proof).unwrap();
     idle.write_verity(&release.spec).unwrap();
@@ -131,7 +130,7 @@ fn steps_out_of_order_are_refused() {
     assert!(
         text(idle.target(4096).map(drop)).contains("still has the boot entry roamcore-b+3.conf")
     );
-    let uki = text(idle.write_uki(&mut other.uki.as_slice(), &other.uki_spec()));
+    let uki = text(put_uki(&idle, &other.uki, &other.uki_spec()));
     assert!(uki.contains("still has the boot entry"), "{uki}");
 }
 
@@ -287,13 +286,8 @@ fn ukis_that_are_refused() {
     fs::remove_file(media.esp.join("EFI/roamcore/b/roamcore.efi")).unwrap();
     let good = release.uki_spec();
     let other = old();
-    let cases: [(&[u8], UkiSpec, &str); 5] = [
+    let cases: [(&[u8], UkiSpec, &str); 4] = [
         (&release.uki[1..], good.clone(), "the release says"),
-        (
-            &[release.uki.as_slice(), b"x"].concat(),
-            good.clone(),
-            "the release says",
-        ),
         (&other.uki, good.clone(), "the release says"),
         (
             &other.uki,
@@ -312,25 +306,96 @@ fn ukis_that_are_refused() {
             "bytes left, the UKI needs",
         ),
     ];
+    let names = || {
+        let listing = fs::read_dir(media.esp.join("EFI/roamcore/b")).unwrap();
+        let names = listing.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect::<Vec<_>>()
+    };
     for (bytes, spec, want) in cases {
-        let text = idle.write_uki(&mut &*bytes, &spec).unwrap_err().to_string();
+        let text = put_uki(&idle, bytes, &spec).unwrap_err().to_string();
         assert!(text.contains(want), "{text}");
-        let left: Vec<_> = fs::read_dir(media.esp.join("EFI/roamcore/b"))
-            .unwrap()
-            .collect();
-        assert!(left.is_empty(), "{left:?}");
+        assert_eq!(names(), ["roamcore.tmp"]);
     }
-    // A hash that lies across two reads is found all the same.
-    struct Slowly<'a>(&'a [u8]);
-    impl std::io::Read for Slowly<'_> {
-        fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-            let count = buf.len().min(7).min(self.0.len());
-            buf[..count].copy_from_slice(&self.0[..count]);
-            self.0 = &self.0[count..];
-            Ok(count)
-        }
-    }
-    idle.write_uki(&mut Slowly(&release.uki), &good).unwrap();
+    put_uki(&idle, &release.uki, &good).unwrap();
+    assert_eq!(names(), ["roamcore.efi"]);
+}
+
+#[test]
+fn a_root_hash_that_lies_across_two_reads_is_found() {
+    let (_dir, media) = files(Slot::A, &old());
+    let slots = slots(&media);
+    let idle = slots.idle().unwrap();
+    let release = new();
+    write(&idle, &release).unwrap();
+    let hash = format!("roothash={}", release.spec.root_hash);
+    let uki = [vec![b' '; 128 * 1024 - 30].as_slice(), hash.as_bytes()].concat();
+    let spec = UkiSpec {
+        size: uki.len() as u64,
+        sha256: Digest::of(&uki),
+        root_hash: release.spec.root_hash,
+    };
+    put_uki(&idle, &uki, &spec).unwrap();
+}
+
+#[test]
+fn a_uki_that_was_begun_is_gone_on_with() {
+    let (_dir, media) = files(Slot::A, &old());
+    let slots = slots(&media);
+    let idle = slots.idle().unwrap();
+    let release = new();
+    write(&idle, &release).unwrap();
+    let directory = media.esp.join("EFI/roamcore/b");
+    fs::remove_file(directory.join("roamcore.efi")).unwrap();
+    let spec = release.uki_spec();
+    let half = release.uki.len() / 2;
+    let target = idle.uki_target(&spec).unwrap().unwrap();
+    target.file().write_all_at(&release.uki[..half], 0).unwrap();
+    drop(target);
+    assert_eq!(idle.repair().unwrap(), [], "nobody removes it");
+    let ukis = idle.ukis().unwrap();
+    assert_eq!(ukis.begun.as_ref().unwrap().size(), spec.size);
+    assert_eq!(ukis.sources.len(), 1, "that of the running slot");
+    drop(ukis);
+    let target = idle.uki_target(&spec).unwrap().unwrap();
+    let mut seen = vec![0; half];
+    target.file().read_exact_at(&mut seen, 0).unwrap();
+    assert!(seen == release.uki[..half]);
+    target
+        .file()
+        .write_all_at(&release.uki[half..], half as u64)
+        .unwrap();
+    target.finish().unwrap();
+    assert!(idle.uki_target(&spec).unwrap().is_none(), "in place");
+    let ukis = idle.ukis().unwrap();
+    assert_eq!((ukis.sources.len(), ukis.begun.is_none()), (2, true));
+    drop(ukis);
+
+    // A beginning of another size keeps its content, as a source.
+    let longer = [release.uki.as_slice(), b"longer"].concat();
+    let other = UkiSpec {
+        size: longer.len() as u64,
+        sha256: Digest::of(&longer),
+        ..spec.clone()
+    };
+    fs::write(directory.join("roamcore.tmp"), &longer[..half]).unwrap();
+    let target = idle.uki_target(&other).unwrap().unwrap();
+    target.file().read_exact_at(&mut seen, 0).unwrap();
+    assert!(seen == release.uki[..half]);
+    drop(target);
+    // What was not given its size, and two names that may be of one file, are not believed.
+    fs::write(directory.join("roamcore.new"), "x").unwrap();
+    let target = idle.uki_target(&other).unwrap().unwrap();
+    target.file().read_exact_at(&mut seen, 0).unwrap();
+    assert!(seen.iter().all(|byte| *byte == 0));
+    drop(target);
+    fs::copy(
+        directory.join("roamcore.efi"),
+        directory.join("roamcore.tmp"),
+    )
+    .unwrap();
+    assert!(idle.uki_target(&spec).unwrap().is_none());
+    put_uki(&idle, &longer, &other).unwrap();
+    assert_eq!(fs::read(directory.join("roamcore.efi")).unwrap(), longer);
 }
 
 #[test]

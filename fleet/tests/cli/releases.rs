@@ -90,8 +90,9 @@ fn releases_are_verified_before_they_are_sent() {
             "update.json",
             "update.json.sig",
             "roles.json",
-            "roamcore.efi",
             "root.index",
+            "uki.index",
+            "uki.000",
             "root.000"
         ]
     );
@@ -110,7 +111,7 @@ fn releases_are_verified_before_they_are_sent() {
     ]);
     assert_eq!(
         added["modules"][0]["artifacts"].as_array().unwrap().len(),
-        6
+        7
     );
     fs::write(&single, "garbage").unwrap();
     assert_eq!(

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use roamcore_delta::roam::{NewMember, write};
 use roamcore_ota::{
     Channel, Digest, Extra, PrivateKey, Role, RoleChain, RoleTerms, RootImage, SignatureFile,
-    Timestamp, Update, UpdateFile, VerityParams, Window,
+    Timestamp, UkiImage, Update, UpdateFile, VerityParams, Window,
 };
 
 /// What was published, and two role documents to begin with: the right one, and a stranger's.
@@ -18,9 +18,10 @@ pub struct Published {
     pub other_roles: PathBuf,
 }
 
-const FILES: [(&str, [u8; 4096]); 3] = [
-    ("roamcore.efi", [1; 4096]),
+const FILES: [(&str, [u8; 4096]); 4] = [
     ("root.index", [2; 4096]),
+    ("uki.index", [1; 4096]),
+    ("uki.000", [4; 4096]),
     ("root.000", [3; 4096]),
 ];
 
@@ -63,7 +64,7 @@ pub fn publish() -> Published {
     let dir = tempfile::tempdir().unwrap();
     let [root, release, stranger] =
         [Role::Root, Role::Release, Role::Root].map(|role| PrivateKey::generate(role).unwrap());
-    let mut files = FILES.into_iter().map(file);
+    let [index, uki_index, uki_part, part] = FILES.map(file);
     let update = Update {
         format: 1,
         requires: Vec::new(),
@@ -90,9 +91,15 @@ pub fn publish() -> Published {
             },
             extra: Extra::new(),
         },
-        uki: files.next().unwrap(),
-        index: files.next().unwrap(),
-        parts: files.collect(),
+        uki: UkiImage {
+            size: 4096,
+            sha256: Digest::of(b"uki"),
+            index: uki_index,
+            parts: vec![uki_part],
+            extra: Extra::new(),
+        },
+        index,
+        parts: vec![part],
         reboot: true,
         extra: Extra::new(),
     };
@@ -127,8 +134,9 @@ pub fn pack(dir: &Path, to: &Path) {
         "update.json",
         "update.json.sig",
         "roles.json",
-        "roamcore.efi",
         "root.index",
+        "uki.index",
+        "uki.000",
         "root.000",
     ];
     let mut files: Vec<File> = names

@@ -51,7 +51,7 @@ enum Verb {
         /// machine's development keys.
         #[arg(long, value_name = "FILE")]
         trust: Option<PathBuf>,
-        /// Put the root together from its frames too, and compare it.
+        /// Put root and kernel image together from their frames too, and compare them.
         #[arg(long)]
         rebuild: bool,
     },
@@ -232,24 +232,26 @@ fn tell(context: &Context, made: &Made) -> Result<ExitCode> {
         }
     };
     let update = checked.update.update();
-    let parts: u64 = update.parts.iter().map(|part| part.size).sum();
+    let indexes = update.index.size + update.uki.index.size;
+    let listed = [update.uki.parts.as_slice(), &update.parts].concat();
+    let parts: u64 = listed.iter().map(|part| part.size).sum();
     if context.json {
         let line = serde_json::json!({
             "v": 1, "outcome": "complete", "directory": dir, "file": single,
             "sha256": checked.update.digest(), "sequence": update.sequence,
             "root_bytes": update.root.size, "uki_bytes": update.uki.size,
-            "index_bytes": update.index.size, "parts": update.parts.len(), "part_bytes": parts,
+            "index_bytes": indexes, "parts": listed.len(), "part_bytes": parts,
             "full_bytes": checked.full_bytes,
         });
         println!("{line}");
         return Ok(ExitCode::SUCCESS);
     }
     eprintln!(
-        "root {}, index {}, kernel {}, {} parts with {}; a device that has nothing fetches {} of them",
+        "root {}, kernel {}, indexes {}, {} parts with {}; a device that has nothing fetches {} of them",
         bytes(update.root.size),
-        bytes(update.index.size),
         bytes(update.uki.size),
-        update.parts.len(),
+        bytes(indexes),
+        listed.len(),
         bytes(parts),
         bytes(checked.full_bytes)
     );
@@ -285,15 +287,17 @@ fn print(prediction: &Prediction) {
         );
     };
     line("documents", prediction.documents);
-    line("index", prediction.index);
+    line("indexes", prediction.index);
     line("frames", prediction.frames);
     line("uki", prediction.uki);
     line("total", prediction.total);
     line("full", prediction.full);
     println!(
-        "{} of {} of the root are copied on the device",
+        "{} of {} of the root and {} of {} of the kernel image are copied on the device",
         bytes(prediction.copied),
-        bytes(prediction.root)
+        bytes(prediction.root),
+        bytes(prediction.uki_copied),
+        bytes(prediction.uki_size)
     );
 }
 
@@ -346,7 +350,11 @@ fn verify(context: &Context, path: &Path, trust: Option<&Path>, rebuild: bool) -
             update.sequence,
             update.channel,
             update.files().count(),
-            if rebuild { ", the root rebuilt" } else { "" }
+            if rebuild {
+                ", root and kernel image rebuilt"
+            } else {
+                ""
+            }
         );
     }
     Ok(ExitCode::SUCCESS)

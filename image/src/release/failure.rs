@@ -9,7 +9,7 @@ use roamcore_delta::roam::RoamError;
 use roamcore_delta::{ApplyError, ErrorClass, IndexError};
 use roamcore_ota::FailureClass;
 
-use super::check::RootMismatch;
+use super::check::Mismatch;
 
 /// The class of one error, without its causes.
 pub fn class(error: &(dyn Error + 'static)) -> Option<FailureClass> {
@@ -35,6 +35,6 @@ pub fn class(error: &(dyn Error + 'static)) -> Option<FailureClass> {
             }
         });
     }
-    let mismatch = error.downcast_ref::<RootMismatch>();
+    let mismatch = error.downcast_ref::<Mismatch>();
     mismatch.map(|_| FailureClass::RootMismatch)
 }

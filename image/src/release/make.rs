@@ -8,11 +8,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use roamcore_delta::{PackOptions, Packed, ReadAt as _, pack};
+use roamcore_delta::{PackOptions, Padded, ReadAt, pack};
 use roamcore_ota::{
     Channel, Clock, Digest, Document, Extra, FORMAT, FailureClass, Refusal, Release, RootImage,
-    Timestamp, TrustedRoles, Update, UpdateFile, VerifiedRelease, Version, signature_name,
-    verify_release,
+    Timestamp, TrustedRoles, UkiImage, Update, UpdateFile, VerifiedRelease, Version,
+    signature_name, verify_release,
 };
 
 use super::check::{Checked, check, rebuild};
@@ -20,7 +20,7 @@ use super::extract::extract;
 use super::parts::{self, Parts};
 use super::single::{single_name, write_single};
 use super::source::Source;
-use super::{INDEX, UKI, UNSIGNED, facts};
+use super::{INDEX, ROOT, UKI, UNSIGNED, facts};
 use crate::build::{place, settle};
 use crate::events::{Event, Events};
 use crate::keys::KeySet;
@@ -105,23 +105,33 @@ fn stage(options: &Options<'_>, work: &Scratch, events: &Events) -> Result<Made>
     let names = ["root-a", "verity-a", "esp"];
     let [root, tree, esp] = extract(&release, &image, names, &room, events)?;
     let uki = facts::uki(&esp, manifest.root_hash)?;
-    fs::write(stage.join(UKI), &uki).context("writing the UKI")?;
 
+    step("pack", &format!("{} bytes of kernel image", uki.len()));
+    let padded = Padded::new(&uki);
+    let (_, uki_index, uki_parts) = packed(&padded, UKI, &stage, &options.pack)?;
+    let uki = UkiImage {
+        size: uki.len() as u64,
+        sha256: Digest::of(&uki),
+        index: uki_index,
+        parts: uki_parts,
+        extra: Extra::new(),
+    };
     step("pack", &format!("{} bytes of root", root.size()));
-    let mut sink = Parts::new(stage.clone());
-    let packed = pack(&root, &options.pack, &mut sink).context("packing the root")?;
-    sink.finish().context("writing the last part")?;
-    fs::write(stage.join(INDEX), &packed.index).context("writing the index")?;
+    let (root_sha256, index, parts) = packed(&root, ROOT, &stage, &options.pack)?;
     let threads = options.pack.threads;
-    let facts = facts::root(
-        &root,
-        packed.image_sha256,
-        &tree,
-        manifest.root_hash,
-        threads,
-    )?;
+    let root = facts::root(&root, root_sha256, &tree, manifest.root_hash, threads)?;
 
-    let update = update(options, manifest, digest, facts, &uki, &packed)?;
+    let update = update(
+        options,
+        manifest,
+        digest,
+        Images {
+            root,
+            index,
+            parts,
+            uki,
+        },
+    )?;
     let bytes = update.encode().context("encoding the update manifest")?;
     fs::write(stage.join(Document::Update.file_name()), &bytes)
         .context("writing the update manifest")?;
@@ -130,7 +140,10 @@ fn stage(options: &Options<'_>, work: &Scratch, events: &Events) -> Result<Made>
     for keys in options.keys {
         signer::sign_update_file(&stage, keys)?;
     }
-    step("rebuild", "the root from its frames, to compare");
+    step(
+        "rebuild",
+        "root and kernel image from their frames, to compare",
+    );
     rebuild(&Source::open(&stage)?, &update, &room, threads, events)?;
     let target = Target {
         out: options.out,
@@ -259,14 +272,13 @@ fn verify(options: &Options<'_>) -> Result<(VerifiedRelease, Digest)> {
     Ok((release, Digest::of(&manifest)))
 }
 
-fn update(
-    options: &Options<'_>,
-    release: &Release,
-    release_sha256: Digest,
-    root: RootImage,
-    uki: &[u8],
-    packed: &Packed,
-) -> Result<Update> {
+/// Packs an image into index and parts of `dir`. Also returns the image's digest.
+fn packed(
+    image: &dyn ReadAt,
+    name: &'static str,
+    dir: &Path,
+    options: &PackOptions,
+) -> Result<(Digest, UpdateFile, Vec<UpdateFile>)> {
     let file = |name: &str, size: u64, sha256: Digest| -> Result<UpdateFile> {
         Ok(UpdateFile {
             name: name.parse()?,
@@ -275,6 +287,35 @@ fn update(
             extra: Extra::new(),
         })
     };
+    let mut sink = Parts::new(dir.to_owned(), name);
+    let packed = pack(image, options, &mut sink).with_context(|| format!("packing the {name}"))?;
+    sink.finish().context("writing the last part")?;
+    let index = format!("{name}.{INDEX}");
+    fs::write(dir.join(&index), &packed.index).with_context(|| format!("writing {index}"))?;
+    let index = file(&index, packed.index.len() as u64, Digest::of(&packed.index))?;
+    let parts = packed
+        .parts
+        .iter()
+        .enumerate()
+        .map(|(number, part)| file(&parts::name(name, number), part.size, part.sha256))
+        .collect::<Result<_>>()?;
+    Ok((packed.image_sha256, index, parts))
+}
+
+/// What was packed.
+struct Images {
+    root: RootImage,
+    index: UpdateFile,
+    parts: Vec<UpdateFile>,
+    uki: UkiImage,
+}
+
+fn update(
+    options: &Options<'_>,
+    release: &Release,
+    release_sha256: Digest,
+    images: Images,
+) -> Result<Update> {
     let expires = match options.expires_days {
         Some(days) => {
             let seconds = days.checked_mul(DAY).context("--expires is too long")?;
@@ -286,7 +327,6 @@ fn update(
         }
         None => None,
     };
-    let parts = packed.parts.iter().enumerate();
     Ok(Update {
         format: FORMAT,
         requires: Vec::new(),
@@ -300,12 +340,10 @@ fn update(
         created: release.created,
         expires,
         release_sha256,
-        root,
-        uki: file(UKI, uki.len() as u64, Digest::of(uki))?,
-        index: file(INDEX, packed.index.len() as u64, Digest::of(&packed.index))?,
-        parts: parts
-            .map(|(number, part)| file(&parts::name(number), part.size, part.sha256))
-            .collect::<Result<_>>()?,
+        root: images.root,
+        uki: images.uki,
+        index: images.index,
+        parts: images.parts,
         reboot: true,
         extra: Extra::new(),
     })

@@ -7,11 +7,11 @@
 //!
 //! ```text
 //! release.json(.sig) --verify--> disk.img.zst --one pass--> root-a, verity-a, ESP
-//!                                                              |      |       '--> roamcore.efi
+//!                                                              |      |       '--pack--> uki.index, uki.000 ...
 //!                                                              |      '--> salt, UUID
 //!                                                              '--pack--> root.index, root.000 ...
 //!                    update.json <--sizes, hashes--------------------'        |
-//!                    update.json.sig                              rebuild <---'  same root?
+//!                    update.json.sig                              rebuild <---'  same root, same UKI?
 //! ```
 
 mod check;
@@ -25,7 +25,7 @@ mod parts;
 mod single;
 mod source;
 
-pub use check::{Checked, RootMismatch, check, rebuild};
+pub use check::{Checked, Mismatch, check, rebuild};
 pub use diff::{Cost, Prediction, predict};
 pub use failure::class;
 pub use file_at::FileAt;
@@ -34,9 +34,11 @@ pub use parts::Parts;
 pub use single::{single_name, write_single};
 pub use source::Source;
 
-/// The UKI's name in an update.
-pub const UKI: &str = "roamcore.efi";
-/// The chunk index's name in an update.
-pub const INDEX: &str = "root.index";
+/// Name of the root's files in an update, before the dot.
+const ROOT: &str = "root";
+/// Name of the UKI's.
+const UKI: &str = "uki";
+/// Last part of the name of a chunk index.
+const INDEX: &str = "index";
 /// Suffix of the directory of an update that still lacks signatures.
 pub const UNSIGNED: &str = ".unsigned";

@@ -6,21 +6,26 @@ use std::path::PathBuf;
 
 use roamcore_delta::PartSink;
 
-/// The name of a part in an update.
-pub fn name(part: usize) -> String {
-    format!("root.{part:03}")
+/// The name of an image's part in an update.
+pub fn name(image: &str, part: usize) -> String {
+    format!("{image}.{part:03}")
 }
 
 /// Writes parts into a directory, one file after the other.
 pub struct Parts {
     dir: PathBuf,
+    image: &'static str,
     current: Option<BufWriter<File>>,
 }
 
 impl Parts {
-    /// Parts of an update in `dir`.
-    pub fn new(dir: PathBuf) -> Parts {
-        Parts { dir, current: None }
+    /// Parts of an image of an update in `dir`.
+    pub fn new(dir: PathBuf, image: &'static str) -> Parts {
+        Parts {
+            dir,
+            image,
+            current: None,
+        }
     }
 
     /// Ends the last part.
@@ -39,7 +44,7 @@ impl Parts {
 impl PartSink for Parts {
     fn begin(&mut self, part: usize) -> io::Result<()> {
         self.end()?;
-        let file = File::create_new(self.dir.join(name(part)))?;
+        let file = File::create_new(self.dir.join(name(self.image, part)))?;
         self.current = Some(BufWriter::with_capacity(1 << 20, file));
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The single-file form: documents, index, kernel, parts, in this order.
+//! The single-file form: documents, indexes, parts of the kernel image and of the root, in this order.
 
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -18,15 +18,12 @@ pub fn single_name(update: &Update) -> String {
 /// Writes a complete update directory into one file; its name appears when it is whole.
 pub fn write_single(dir: &Path, update: &Update, path: &Path) -> Result<()> {
     let source = Source::open(dir)?;
-    let files = [&update.index, &update.uki]
-        .into_iter()
-        .chain(&update.parts);
     let mut names = vec![
         Document::Roles.file_name().to_owned(),
         Document::Update.file_name().to_owned(),
         signature_name(Document::Update),
     ];
-    names.extend(files.map(|file| file.name.to_string()));
+    names.extend(update.files().map(|file| file.name.to_string()));
     let mut members = Vec::new();
     for name in &names {
         let size = std::fs::metadata(dir.join(name))

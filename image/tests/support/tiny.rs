@@ -164,7 +164,8 @@ impl TinyBuild {
             cmdline: cmdline.as_bytes(),
             uname: b"6.12.0",
             ucode: None,
-            initrd: b"initrd",
+            // The same in every build, and the larger part.
+            initrd: &noise(9, 1 << 20),
             linux: &kernel.build(),
         };
         uki::assemble(&Tiny::default().build(), &parts).unwrap()

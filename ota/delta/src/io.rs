@@ -136,6 +136,117 @@ impl ReadAt for Section<'_> {
     }
 }
 
+/// Bytes of any number followed by zeros, so that they are whole blocks: how a file that is no block file system is
+/// packed and put together. Zeros can be written to the end as well; they go nowhere.
+#[derive(Debug, Clone, Copy)]
+pub struct Padded<T> {
+    inner: T,
+    /// Bytes of `inner`.
+    len: u64,
+    size: u64,
+}
+
+impl<T: ReadAt> Padded<T> {
+    /// `inner` and zeros up to the next multiple of [`ALIGN`].
+    pub fn new(inner: T) -> Padded<T> {
+        let len = inner.size();
+        Padded {
+            inner,
+            len,
+            size: len.next_multiple_of(ALIGN),
+        }
+    }
+
+    /// `inner` and zeros up to `size`, if that is more.
+    pub fn up_to(inner: T, size: u64) -> Padded<T> {
+        let mut padded = Padded::new(inner);
+        padded.size = padded.size.max(size);
+        padded
+    }
+
+    /// Where what is inside ends in `length` bytes at `offset`.
+    fn split(&self, length: usize, offset: u64) -> usize {
+        let inside = self.len.saturating_sub(offset);
+        usize::try_from(inside).map_or(length, |inside| inside.min(length))
+    }
+}
+
+impl<T: ReadAt> ReadAt for Padded<T> {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        check_bounds(buf.len(), offset, self.size)?;
+        let at = self.split(buf.len(), offset);
+        let (inside, zeros) = buf.split_at_mut(at);
+        zeros.fill(0);
+        match inside.is_empty() {
+            true => Ok(()),
+            false => self.inner.read_exact_at(inside, offset),
+        }
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl<T: ReadAt + WriteAt> WriteAt for Padded<T> {
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        check_bounds(buf.len(), offset, self.size)?;
+        let (inside, zeros) = buf.split_at(self.split(buf.len(), offset));
+        if zeros.iter().any(|byte| *byte != 0) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("bytes that are not zero behind the end at {}", self.len),
+            ));
+        }
+        match inside.is_empty() {
+            true => Ok(()),
+            false => self.inner.write_all_at(inside, offset),
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.inner.sync()
+    }
+}
+
+/// Readers one after the other, seen as one; each should be whole blocks.
+pub struct Joined<'a> {
+    readers: Vec<&'a dyn ReadAt>,
+}
+
+impl<'a> Joined<'a> {
+    /// In this order.
+    pub fn new(readers: Vec<&'a dyn ReadAt>) -> Joined<'a> {
+        Joined { readers }
+    }
+}
+
+impl ReadAt for Joined<'_> {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        check_bounds(buf.len(), offset, self.size())?;
+        let (mut rest, mut at) = (buf, offset);
+        for reader in &self.readers {
+            let size = reader.size();
+            if rest.is_empty() {
+                break;
+            }
+            if at >= size {
+                at -= size;
+                continue;
+            }
+            let inside = usize::try_from(size - at).map_or(rest.len(), |n| n.min(rest.len()));
+            let (head, tail) = rest.split_at_mut(inside);
+            reader.read_exact_at(head, at)?;
+            (rest, at) = (tail, 0);
+        }
+        Ok(())
+    }
+
+    fn size(&self) -> u64 {
+        self.readers.iter().map(|reader| reader.size()).sum()
+    }
+}
+
 impl ReadAt for [u8] {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         check_bounds(buf.len(), offset, self.len() as u64)?;
@@ -176,5 +287,69 @@ fn check_bounds(len: usize, offset: u64, size: u64) -> io::Result<()> {
             io::ErrorKind::UnexpectedEof,
             format!("reading {len} bytes at {offset} of {size}"),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    struct Memory(Mutex<Vec<u8>>);
+
+    impl ReadAt for Memory {
+        fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+            self.0.lock().unwrap().read_exact_at(buf, offset)
+        }
+        fn size(&self) -> u64 {
+            self.0.lock().unwrap().len() as u64
+        }
+    }
+
+    impl WriteAt for Memory {
+        fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+            let at = offset as usize;
+            self.0.lock().unwrap()[at..at + buf.len()].copy_from_slice(buf);
+            Ok(())
+        }
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn zeros_up_to_whole_blocks_are_read_and_never_written() {
+        let padded = Padded::new(Memory(Mutex::new(vec![7; 5000])));
+        assert_eq!(padded.size(), 8192);
+        let mut block = [1; 4096];
+        padded.read_exact_at(&mut block, 4096).unwrap();
+        assert!(block[..904].iter().all(|byte| *byte == 7));
+        assert!(block[904..].iter().all(|byte| *byte == 0));
+        block[0] = 8;
+        padded.write_all_at(&block, 4096).unwrap();
+        assert_eq!(padded.inner.size(), 5000);
+        assert_eq!(padded.inner.0.lock().unwrap()[4096], 8);
+        block[904] = 1;
+        let error = padded.write_all_at(&block, 4096).unwrap_err().to_string();
+        assert_eq!(error, "bytes that are not zero behind the end at 5000");
+        assert!(padded.read_exact_at(&mut block, 8192).is_err());
+        let nothing = Padded::up_to(Vec::new(), 8192);
+        nothing.read_exact_at(&mut block, 4096).unwrap();
+        assert_eq!((nothing.size(), block), (8192, [0; 4096]));
+    }
+
+    #[test]
+    fn readers_in_a_row_are_one() {
+        let (one, two, three) = (vec![1; 3], Vec::new(), vec![3; 4]);
+        let joined = Joined::new(vec![&one, &two, &three]);
+        assert_eq!(joined.size(), 7);
+        for from in 0..7 {
+            for to in from..=7 {
+                let mut got = vec![0; to - from];
+                joined.read_exact_at(&mut got, from as u64).unwrap();
+                assert_eq!(got, [1, 1, 1, 3, 3, 3, 3][from..to]);
+            }
+        }
+        assert!(joined.read_exact_at(&mut [0; 2], 6).is_err());
     }
 }

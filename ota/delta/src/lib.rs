@@ -40,7 +40,9 @@ pub mod roam;
 pub use apply::{Applied, ApplyError, ErrorClass, apply};
 pub use frame::FrameError;
 pub use index::{Expected, Index, IndexError, Limits};
-pub use io::{ALIGN, Fetch, FetchError, LocalParts, ReadAt, Section, Stopped, Target, WriteAt};
+pub use io::{
+    ALIGN, Fetch, FetchError, Joined, LocalParts, Padded, ReadAt, Section, Stopped, Target, WriteAt,
+};
 pub use observe::{Observer, Progress, Quiet, Stage};
 pub use pack::{PackError, PackOptions, Packed, PartInfo, PartSink, pack};
 pub use plan::{Plan, PlanError, PlanOptions, Summary, predict};

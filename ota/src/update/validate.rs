@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::{Update, UpdateFile};
 use crate::document::{Document, DocumentError, FORMAT};
 
-/// Most payload parts. With parts of 512 MiB far more than a slot holds.
+/// Most payload parts of one image. With parts of 512 MiB far more than a slot holds.
 pub const MAX_PARTS: usize = 1024;
 /// Largest part. Servers have their own, lower limits; with this, offsets within all parts stay far below 2^63.
 pub const MAX_PART_BYTES: u64 = 8 << 30;
@@ -72,16 +72,26 @@ impl Update {
     }
 
     fn validate_files(&self) -> Result<(), DocumentError> {
-        if self.parts.len() > MAX_PARTS {
+        if !(1..=MAX_UKI_BYTES).contains(&self.uki.size) {
             return invalid(format!(
-                "{} parts, at most {MAX_PARTS} are accepted",
-                self.parts.len()
+                "the UKI has {} bytes, not 1 to {MAX_UKI_BYTES}",
+                self.uki.size
             ));
         }
-        check_size("UKI", &self.uki, MAX_UKI_BYTES)?;
-        check_size("index", &self.index, MAX_INDEX_BYTES)?;
-        for part in &self.parts {
-            check_size("part", part, MAX_PART_BYTES)?;
+        for (index, parts) in [
+            (&self.index, &self.parts),
+            (&self.uki.index, &self.uki.parts),
+        ] {
+            if parts.len() > MAX_PARTS {
+                return invalid(format!(
+                    "{} parts, at most {MAX_PARTS} are accepted",
+                    parts.len()
+                ));
+            }
+            check_size("index", index, MAX_INDEX_BYTES)?;
+            for part in parts {
+                check_size("part", part, MAX_PART_BYTES)?;
+            }
         }
         let mut seen = BTreeSet::new();
         for file in self.files() {

@@ -89,9 +89,11 @@ fn the_limits_are_the_code() {
             "| `roles.json` | the chain of role documents | {} |",
             Document::Roles.max_bytes()
         ),
-        format!("signed for Secure Boot | {MAX_UKI_BYTES} |"),
+        format!("integer, 1 to {MAX_UKI_BYTES} |"),
         format!("the chunk index of the root | {MAX_INDEX_BYTES} |"),
-        format!("payload parts | {MAX_PART_BYTES} each, {MAX_PARTS} parts |"),
+        format!("the chunk index of the kernel image | {MAX_INDEX_BYTES} |"),
+        format!("payload parts of the root | {MAX_PART_BYTES} each, {MAX_PARTS} parts |"),
+        format!("payload parts of the kernel image | {MAX_PART_BYTES} each, {MAX_PARTS} parts |"),
         format!("a list of 1 to {MAX_ROLE_DOCUMENTS} objects"),
         format!("At most {MAX_TRUSTED_KEYS}, each under the id"),
         format!("list of key ids, at most {MAX_REVOKED} |"),

@@ -6,7 +6,7 @@ use base64ct::{Base64, Encoding};
 use ed25519_dalek::{Signer, SigningKey};
 use roamcore_ota::{
     Channel, Clock, Device, Digest, Document, Extra, Floors, Judgement, KeyId, PublicKey, Refusal,
-    Role, RoleChain, RoleTerms, RootImage, Running, SignatureFile, TrustedRoles, Update,
+    Role, RoleChain, RoleTerms, RootImage, Running, SignatureFile, TrustedRoles, UkiImage, Update,
     UpdateDocuments, UpdateFile, Verdict, VerifiedUpdate, VerityParams, Window, judge,
 };
 use serde_json::{Value, json};
@@ -21,10 +21,11 @@ pub const ROOT: [u8; 3] = [11, 12, 13];
 pub const RELEASE: [u8; 3] = [21, 22, 23];
 pub const DEVELOPMENT: u8 = 1;
 
-/// The files that the manifest lists. The parts have the same size, so that only their hashes tell them apart.
-pub const FILES: [(&str, &[u8]); 4] = [
-    ("roamcore.efi", b"example uki\n"),
+/// The files that the manifest lists. The root's parts have the same size, so that only their hashes tell them apart.
+pub const FILES: [(&str, &[u8]); 5] = [
     ("root.index", b"example index\n"),
+    ("uki.index", b"example uki index\n"),
+    ("uki.000", b"example uki part\n"),
     ("root.000", b"example part 0\n"),
     ("root.001", b"example part 1\n"),
 ];
@@ -128,6 +129,9 @@ pub fn file(name: &str, bytes: &[u8]) -> UpdateFile {
 
 pub fn update() -> Update {
     let mut files = FILES.into_iter().map(|(name, bytes)| file(name, bytes));
+    let mut next = || files.next().unwrap();
+    let (index, uki_index, uki_part) = (next(), next(), next());
+    let uki = b"example uki\n";
     let root: Vec<u8> = [[b'a'; 4096], [b'b'; 4096]].concat();
     Update {
         format: 1,
@@ -155,8 +159,14 @@ pub fn update() -> Update {
             },
             extra: Extra::new(),
         },
-        uki: files.next().unwrap(),
-        index: files.next().unwrap(),
+        uki: UkiImage {
+            size: uki.len() as u64,
+            sha256: Digest::of(uki),
+            index: uki_index,
+            parts: vec![uki_part],
+            extra: Extra::new(),
+        },
+        index,
         parts: files.collect(),
         reboot: true,
         extra: Extra::new(),

@@ -9,7 +9,7 @@ type Edit = fn(&mut Update);
 
 #[test]
 fn contradictions() {
-    let cases: [(&str, Edit, &str); 16] = [
+    let cases: [(&str, Edit, &str); 20] = [
         (
             "expires when made",
             |u| u.expires = Some(u.created),
@@ -62,12 +62,12 @@ fn contradictions() {
         (
             "UKI too large",
             |u| u.uki.size = MAX_UKI_BYTES + 1,
-            "UKI roamcore.efi has 268435457 bytes, not 1 to 268435456",
+            "the UKI has 268435457 bytes, not 1 to 268435456",
         ),
         (
             "no UKI",
             |u| u.uki.size = 0,
-            "UKI roamcore.efi has 0 bytes, not 1 to 268435456",
+            "the UKI has 0 bytes, not 1 to 268435456",
         ),
         (
             "index too large",
@@ -90,8 +90,32 @@ fn contradictions() {
             "file Root.Index is listed twice (case is ignored)",
         ),
         (
-            "one file as UKI and index",
-            |u| u.uki.name = u.index.name.clone(),
+            "too many parts of the UKI",
+            |u| {
+                u.uki.parts = (0..1025)
+                    .map(|i| file(&format!("uki.{i:04}"), b"x"))
+                    .collect();
+            },
+            "1025 parts, at most 1024 are accepted",
+        ),
+        (
+            "UKI part too large",
+            |u| u.uki.parts[0].size = MAX_PART_BYTES + 1,
+            "part uki.000 has 8589934593 bytes, not 1 to 8589934592",
+        ),
+        (
+            "no index of the UKI",
+            |u| u.uki.index.size = 0,
+            "index uki.index has 0 bytes, not 1 to 33554432",
+        ),
+        (
+            "one part for both images",
+            |u| u.uki.parts[0] = u.parts[1].clone(),
+            "file root.001 is listed twice (case is ignored)",
+        ),
+        (
+            "one index for both images",
+            |u| u.uki.index.name = u.index.name.clone(),
             "file root.index is listed twice (case is ignored)",
         ),
     ];
@@ -117,10 +141,14 @@ fn the_limits_themselves_are_inside() {
     full.parts[0].size = MAX_PART_BYTES;
     full.uki.size = MAX_UKI_BYTES;
     full.index.size = MAX_INDEX_BYTES;
+    full.uki.index.size = MAX_INDEX_BYTES;
+    full.uki.parts = (0..1024)
+        .map(|i| file(&format!("uki.{i:04}"), b"x"))
+        .collect();
     let bytes = full.encode().unwrap();
     assert_eq!(Update::parse(&bytes).unwrap(), full);
     // So a manifest with every part there may be is far from the limit of its own size.
-    assert!(bytes.len() < 256 << 10, "{}", bytes.len());
+    assert!(bytes.len() < 512 << 10, "{}", bytes.len());
 }
 
 #[test]

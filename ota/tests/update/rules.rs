@@ -29,7 +29,7 @@ fn a_good_update_is_installed_and_says_what_it_is() {
         ExpiryCheck::ValidUntil(time("2026-05-20T07:41:00Z"))
     );
     assert_eq!(verified.created(), time("2025-11-21T07:41:00Z"));
-    assert_eq!(verified.update().total_bytes(), 12 + 14 + 15 + 15);
+    assert_eq!(verified.update().total_bytes(), 14 + 18 + 17 + 15 + 15);
     let open = |name: &roamcore_ota::FileName| {
         let found = FILES.iter().find(|(n, _)| *n == name.as_str());
         Ok(found.unwrap().1)

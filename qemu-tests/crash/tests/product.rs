@@ -115,6 +115,40 @@ impl Device {
     }
 }
 
+/// A file on the ESP, its content through the page cache.
+struct EspFile {
+    device: Device,
+    path: String,
+    size: u64,
+}
+
+impl Block for EspFile {
+    fn path(&self) -> &Path {
+        Path::new(&self.path)
+    }
+    fn size(&self) -> u64 {
+        self.size
+    }
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        let bytes = self.device.content(&self.path).unwrap();
+        let at = offset as usize;
+        buf.copy_from_slice(&bytes[at..at + buf.len()]);
+        Ok(())
+    }
+    fn read_past_cache(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read_exact_at(buf, offset)
+    }
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        let mut machine = self.device.machine.lock().unwrap();
+        let written = self.device.esp.write(&mut machine, &self.path, offset, buf);
+        written.map_err(io::Error::other)
+    }
+    fn sync(&self) -> io::Result<()> {
+        let mut machine = self.device.machine.lock().unwrap();
+        machine.flush().map_err(io::Error::other)
+    }
+}
+
 impl EspTree for Device {
     fn list(&self, directory: &str) -> Result<Vec<Item>, SlotError> {
         let names = self.names(&format!("/{directory}"));
@@ -139,6 +173,26 @@ impl EspTree for Device {
     }
     fn free(&self) -> Result<u64, SlotError> {
         Ok(100 << 20)
+    }
+    fn open(&self, path: &str) -> Result<Option<Box<dyn Block>>, SlotError> {
+        let path = format!("/{path}");
+        let size = self.content(&path).map(|bytes| bytes.len() as u64);
+        Ok(size.map(|size| -> Box<dyn Block> {
+            Box::new(EspFile {
+                device: self.clone(),
+                path,
+                size,
+            })
+        }))
+    }
+    fn edit(&self, path: &str, size: u64) -> Result<Box<dyn Block>, SlotError> {
+        let mut bytes = self.content(&format!("/{path}")).unwrap_or_default();
+        if bytes.len() as u64 != size {
+            self.remove(path)?;
+            bytes.resize(size as usize, 0);
+            self.create(path, &mut bytes.as_slice())?;
+        }
+        Ok(self.open(path)?.unwrap())
     }
     fn create(&self, path: &str, content: &mut dyn Read) -> Result<(), SlotError> {
         let mut bytes = Vec::new();
@@ -256,7 +310,12 @@ fn update(device: &Device, kit: &Kit) {
         sha256: uki_sha256,
         root_hash: kit.root_hash,
     };
-    idle.write_uki(&mut kit.uki.as_slice(), &uki).unwrap();
+    let target = idle.uki_target(&uki).unwrap().unwrap();
+    for (number, part) in (0..).zip(kit.uki.chunks(4096)) {
+        let file = target.file();
+        file.write_all_at(part, number * 4096).unwrap();
+    }
+    target.finish().unwrap();
     device.machine.lock().unwrap().mark("arm");
     let request = ArmRequest {
         release: format!("1.{}.0", kit.sequence).parse().unwrap(),

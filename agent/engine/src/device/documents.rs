@@ -1,4 +1,5 @@
-//! The small files of one update, kept on the state partition until it is committed.
+//! The small files of one update, kept on the state partition until it is committed: documents and indexes, never
+//! payload.
 //!
 //! Owns: one directory named by the manifest's digest, and files that arrive in pieces. Never does: trust a file before its
 //! signed digest was compared. Invariant: what is under its final name is whole; what is under `.part` is a beginning, and
@@ -6,8 +7,8 @@
 //!
 //! ```text
 //!   documents/<sha256 of update.json>/update.json, update.json.sig, roles.json    as they were judged
-//!                                     root.index, roamcore.efi                    compared with the manifest
-//!                                     roamcore.efi.part                           under way
+//!                                     root.index, uki.index                       compared with the manifest
+//!                                     root.index.part                             under way
 //! ```
 
 use std::fs::{self, File, OpenOptions};

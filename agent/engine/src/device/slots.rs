@@ -4,21 +4,19 @@
 //! or touch the running slot: there is no call for it. Invariant: PARTUUIDs are published only with the proof that
 //! this very process got from reading the slot back.
 
-use std::fs::File;
 use std::path::Path;
 
 use roamcore_agent::{fall_over, log};
 use roamcore_ota::{Digest, Running, Timestamp, Update};
 use roamcore_slots::{
-    ArmRequest, Content, EntryState, Guid, IdleSlot, RootHash, RootSpec, SlotError, Slots, UkiSpec,
-    Verified,
+    ArmRequest, Content, EntryState, Guid, IdleSlot, RootHash, RootSpec, SlotError, Slots, Verified,
 };
 
 use super::documents::Documents;
 use super::known::Known;
 use super::pass::{passing, slot_error, watched};
 use super::trust::{Circumstances, Identity, Trust};
-use super::{Destination, Device, DeviceError, Judgement, Payload, Stage, Trouble, Watch};
+use super::{Destination, Device, DeviceError, Judgement, Payload, Trouble, Watch};
 use crate::facts::{BootId, Entry, Evidence, Facts, SlotFacts, Target};
 use crate::record::Memory;
 
@@ -51,6 +49,8 @@ pub struct SlotDevice {
     proof: Option<Verified>,
     /// Every chunk was right and the whole was not: the next plan believes nothing that is on the device.
     pub(super) distrust: bool,
+    /// The same of the UKI.
+    pub(super) distrust_uki: bool,
     /// The other slot no longer came up and was given up; why, for a trial that did not know of its commit yet.
     rotten: Option<String>,
 }
@@ -59,7 +59,7 @@ fn digest(hash: RootHash) -> Digest {
     Digest::from(*hash.as_bytes())
 }
 
-fn root_hash(digest: &Digest) -> RootHash {
+pub(super) fn root_hash(digest: &Digest) -> RootHash {
     RootHash::from_bytes(*digest.as_bytes())
 }
 
@@ -80,6 +80,7 @@ impl SlotDevice {
             surroundings,
             proof: None,
             distrust: false,
+            distrust_uki: false,
             rotten: None,
         };
         device.learn_running()?;
@@ -317,21 +318,7 @@ impl Device for SlotDevice {
         payload: &mut dyn Payload,
         watch: &mut dyn Watch,
     ) -> Result<(), DeviceError> {
-        let update = self.documents.update(&target.manifest)?;
-        watch.progress(Stage::Publishing, 0, update.uki.size)?;
-        let path = self
-            .documents
-            .file(&target.manifest, &update.uki, payload)?;
-        let mut content = File::open(&path).map_err(|error| passing(&error))?;
-        let spec = UkiSpec {
-            size: update.uki.size,
-            sha256: update.uki.sha256,
-            root_hash: root_hash(&update.root.root_hash),
-        };
-        self.idle()?
-            .write_uki(&mut content, &spec)
-            .map_err(|error| slot_error(&error))?;
-        watch.progress(Stage::Publishing, update.uki.size, update.uki.size)
+        self.fill_uki(target, payload, watch)
     }
 
     fn arm(&mut self, target: &Target) -> Result<(), DeviceError> {

@@ -7,12 +7,12 @@ use std::io;
 use std::ops::{ControlFlow, Range};
 
 use roamcore_delta::{ApplyError, ErrorClass, FetchError, Stage as DeltaStage, Stopped};
-use roamcore_slots::{Reader, Target as SlotTarget};
+use roamcore_slots::{Block, Reader, Target as SlotTarget};
 
 use super::chain;
 use super::{DeviceError, Payload, Stage, Trouble, Watch};
 
-/// The running slot's root, or the idle one's, to be read.
+/// A slot's root or UKI, to be read.
 pub(super) struct Readable<'a>(pub(super) &'a Reader);
 
 impl roamcore_delta::ReadAt for Readable<'_> {
@@ -39,6 +39,29 @@ impl roamcore_delta::ReadAt for Writable<'_> {
 }
 
 impl roamcore_delta::WriteAt for Writable<'_> {
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(buf, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+}
+
+/// A file that is written.
+pub(super) struct File<'a>(pub(super) &'a dyn Block);
+
+impl roamcore_delta::ReadAt for File<'_> {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buf, offset)
+    }
+
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+}
+
+impl roamcore_delta::WriteAt for File<'_> {
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(buf, offset)
     }
@@ -84,21 +107,36 @@ impl roamcore_delta::Fetch for Parts<'_> {
 /// Progress of delta, for the engine. Remembers why it stopped the work.
 pub(super) struct Watched<'a> {
     pub(super) watch: &'a mut dyn Watch,
+    /// What writing is part of.
+    stage: Stage,
     /// Bytes the plan writes, when there is one.
     pub(super) total: Option<u64>,
     pub(super) stopped: Option<DeviceError>,
 }
 
+impl<'a> Watched<'a> {
+    /// Nothing is planned yet.
+    pub(super) fn new(watch: &'a mut dyn Watch, stage: Stage) -> Self {
+        Self {
+            watch,
+            stage,
+            total: None,
+            stopped: None,
+        }
+    }
+}
+
 impl roamcore_delta::Observer for Watched<'_> {
     fn progress(&mut self, progress: &roamcore_delta::Progress) -> ControlFlow<()> {
-        let told = match (progress.stage, self.total) {
+        let (stage, done, total) = match (progress.stage, self.total) {
             (DeltaStage::Copy | DeltaStage::Fetch, Some(total)) => {
-                self.watch.progress(Stage::Writing, progress.written, total)
+                (self.stage, progress.written, total)
             }
-            _ => self
-                .watch
-                .progress(Stage::Planning, progress.done, progress.total),
+            _ if self.stage == Stage::Writing => (Stage::Planning, progress.done, progress.total),
+            // A second look at what was planned before.
+            _ => (self.stage, 0, progress.total),
         };
+        let told = self.watch.progress(stage, done, total);
         match told {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {

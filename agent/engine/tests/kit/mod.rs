@@ -13,22 +13,22 @@ use roamcore_agent::efivar::BootFailures;
 use roamcore_agent::entry::{DIRECTORY, EntryName};
 use roamcore_agent::slot::Slot;
 use roamcore_agent::trial::Trial;
-use roamcore_delta::{PackOptions, PartSink, pack};
+use roamcore_delta::{PackOptions, Packed, Padded, PartInfo, PartSink, pack};
 use roamcore_disk::gpt::{Gpt, Guid, Partition, SECTOR};
 use roamcore_disk::verity::{self, RootHash};
 use roamcore_engine::device::{Identity, SlotDevice, Surroundings};
 use roamcore_engine::{BootId, Destination, DeviceError, Evidence, Release};
 use roamcore_ota::{
     Channel, Digest, PrivateKey, Role, RoleChain, RoleTerms, RootImage, SignatureFile, Timestamp,
-    Update, UpdateFile, VerityParams, Window,
+    UkiImage, Update, UpdateFile, VerityParams, Window,
 };
 use roamcore_slots::{ImageFiles, Slots};
 
-pub use payload::{Directories, counted};
+pub use payload::{Directories, Directory, counted};
 
 pub const MIB: usize = 1 << 20;
-/// Bytes of a UKI of the kit.
-const UKI: usize = 600 * 1024;
+/// Bytes of a UKI of the kit: not whole blocks.
+const UKI: usize = 600 * 1024 + 777;
 
 pub fn key(role: Role, dir: &Path) -> PrivateKey {
     let path = dir.join(format!("{role:?}.key"));
@@ -98,7 +98,7 @@ pub struct Made {
 
 impl Made {
     pub fn new(number: u64, size: usize) -> Self {
-        let root = root(number, size);
+        let root = self::root(number, size);
         let byte = u8::try_from(number).unwrap();
         let mut tree = Cursor::new(Vec::new());
         let uuid = Guid::from_bytes([byte; 16]);
@@ -111,8 +111,10 @@ impl Made {
             1,
         )
         .unwrap();
+        // A head that every release changes, then what it shares with the one before as a root does.
         let mut uki = format!("MZ kernel quiet roothash={hash} initrd").into_bytes();
-        uki.resize(UKI, byte);
+        uki.resize(4096, byte);
+        uki.extend(self::root(number, UKI - 4096));
         Self {
             number,
             root,
@@ -151,9 +153,25 @@ impl Made {
         };
         let mut sink = Files {
             dir: dir.to_owned(),
+            image: "root",
             open: None,
         };
         let packed = pack(&self.root, &options, &mut sink).unwrap();
+        let mut sink = Files {
+            image: "uki",
+            ..sink
+        };
+        let uki = pack(&Padded::new(&self.uki), &options, &mut sink).unwrap();
+        let parts = |image: &str, packed: &Packed| {
+            let parts = packed.parts.iter().enumerate();
+            let file = |(at, part): (usize, &PartInfo)| UpdateFile {
+                name: part_name(image, at).parse().unwrap(),
+                size: part.size,
+                sha256: part.sha256,
+                extra: BTreeMap::new(),
+            };
+            parts.map(file).collect::<Vec<_>>()
+        };
         let file = |name: &str, bytes: &[u8]| {
             fs::write(dir.join(name), bytes).unwrap();
             UpdateFile {
@@ -190,19 +208,15 @@ impl Made {
                 },
                 extra: BTreeMap::new(),
             },
-            uki: file("roamcore.efi", &self.uki),
+            uki: UkiImage {
+                size: self.uki.len() as u64,
+                sha256: Digest::of(&self.uki),
+                index: file("uki.index", &uki.index),
+                parts: parts("uki", &uki),
+                extra: BTreeMap::new(),
+            },
             index: file("root.index", &packed.index),
-            parts: packed
-                .parts
-                .iter()
-                .enumerate()
-                .map(|(at, part)| UpdateFile {
-                    name: part_name(at).parse().unwrap(),
-                    size: part.size,
-                    sha256: part.sha256,
-                    extra: BTreeMap::new(),
-                })
-                .collect(),
+            parts: parts("root", &packed),
             reboot: true,
             extra: BTreeMap::new(),
         };
@@ -217,18 +231,21 @@ impl Made {
     }
 }
 
-fn part_name(at: usize) -> String {
-    format!("root.{at:03}")
+fn part_name(image: &str, at: usize) -> String {
+    format!("{image}.{at:03}")
 }
 
 struct Files {
     dir: PathBuf,
+    image: &'static str,
     open: Option<fs::File>,
 }
 
 impl PartSink for Files {
     fn begin(&mut self, part: usize) -> std::io::Result<()> {
-        self.open = Some(fs::File::create(self.dir.join(part_name(part)))?);
+        self.open = Some(fs::File::create(
+            self.dir.join(part_name(self.image, part)),
+        )?);
         Ok(())
     }
 

@@ -69,12 +69,12 @@ impl Sources for Directories {
     }
 }
 
-/// Bytes of payload parts that a counter file tells of.
+/// Bytes of payload parts and indexes that a counter file tells of.
 pub fn counted(path: &Path) -> u64 {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines()
         .filter_map(|line| line.split_once(' '))
-        .filter(|(name, _)| name.starts_with("root.0") || *name == "roamcore.efi")
+        .filter(|(name, _)| name.starts_with("root.") || name.starts_with("uki."))
         .filter_map(|(_, bytes)| bytes.parse::<u64>().ok())
         .sum()
 }

@@ -191,7 +191,7 @@ impl Device for FakeDevice {
         payload: &mut dyn Payload,
         _: &mut dyn Watch,
     ) -> Result<(), DeviceError> {
-        payload.fetch("roamcore.efi", 0..FRAME, &mut |_| Ok(()))?;
+        payload.fetch("uki.000", 0..FRAME, &mut |_| Ok(()))?;
         let number = target.release.sequence;
         self.step("uki", |core| {
             core.disk.idle_mut().uki = Some(number);

@@ -60,7 +60,7 @@ pub fn cut<'a>(start: &State, log: &'a [Op]) -> Cut<'a> {
             change if number < last_sync => apply(&mut durable.1, change),
             change => {
                 let synced = match change {
-                    Op::Create { path, .. } => {
+                    Op::Create { path, .. } | Op::WriteFile { path, .. } => {
                         log[number..].contains(&Op::SyncFile { path: path.clone() })
                     }
                     _ => true,
@@ -132,6 +132,22 @@ fn halves(
             ] {
                 let mut torn = esp.clone();
                 torn.insert(path.clone(), content);
+                all.push(torn);
+            }
+        }
+        Op::WriteFile {
+            path,
+            offset,
+            bytes,
+        } if !synced => {
+            for content in [bytes[..bytes.len() / 2].to_vec(), vec![0xa5; bytes.len()]] {
+                let mut torn = esp.clone();
+                let torn_write = Op::WriteFile {
+                    path: path.clone(),
+                    offset: *offset,
+                    bytes: content,
+                };
+                apply(&mut torn, &torn_write);
                 all.push(torn);
             }
         }

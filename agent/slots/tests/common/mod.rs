@@ -113,7 +113,19 @@ pub fn write(idle: &IdleSlot<'_>, release: &Release) -> Result<(), SlotError> {
     let verified = idle.write_verity(&release.spec)?;
     assert_eq!(idle.read_back(&release.spec)?, verified);
     idle.publish_partuuids(&verified)?;
-    idle.write_uki(&mut release.uki.as_slice(), &release.uki_spec())
+    put_uki(idle, &release.uki, &release.uki_spec())
+}
+
+/// Puts a UKI in place.
+pub fn put_uki(idle: &IdleSlot<'_>, bytes: &[u8], spec: &UkiSpec) -> Result<(), SlotError> {
+    let Some(target) = idle.uki_target(spec)? else {
+        return Ok(());
+    };
+    for (number, part) in (0..).zip(bytes.chunks(4096)) {
+        let written = target.file().write_all_at(part, number * 4096);
+        written.at("write", Path::new("the UKI"))?;
+    }
+    target.finish()
 }
 
 /// A table as the first boot leaves it: with partitions behind the slots, and a gap between entries is made by tools.

@@ -30,6 +30,12 @@ pub enum Op {
         path: String,
         bytes: Vec<u8>,
     },
+    /// Bytes in the middle of a file, not synced.
+    WriteFile {
+        path: String,
+        offset: usize,
+        bytes: Vec<u8>,
+    },
     /// Its content is on the disk.
     SyncFile {
         path: String,
@@ -57,6 +63,11 @@ impl std::fmt::Debug for Op {
             }
             Self::Flush { node } => write!(f, "flush {node}"),
             Self::Create { path, .. } => write!(f, "create {path}"),
+            Self::WriteFile {
+                path,
+                offset,
+                bytes,
+            } => write!(f, "write {} bytes at {offset} of {path}", bytes.len()),
             Self::SyncFile { path } => write!(f, "sync {path}"),
             Self::Rename { from, to } => write!(f, "rename {from} to {to}"),
             Self::Remove { path } => write!(f, "remove {path}"),
@@ -220,6 +231,18 @@ impl MemoryEsp {
 pub fn apply(esp: &mut BTreeMap<String, Vec<u8>>, op: &Op) {
     match op {
         Op::Create { path, bytes } => drop(esp.insert(path.clone(), bytes.clone())),
+        Op::WriteFile {
+            path,
+            offset,
+            bytes,
+        } => {
+            // A file that was never made durable may be gone or short.
+            if let Some(file) = esp.get_mut(path)
+                && file.len() >= offset + bytes.len()
+            {
+                file[*offset..offset + bytes.len()].copy_from_slice(bytes);
+            }
+        }
         Op::Rename { from, to } => {
             if let Some(bytes) = esp.remove(from) {
                 esp.insert(to.clone(), bytes);
@@ -227,6 +250,66 @@ pub fn apply(esp: &mut BTreeMap<String, Vec<u8>>, op: &Op) {
         }
         Op::Remove { path } => drop(esp.remove(path)),
         _ => {}
+    }
+}
+
+struct MemoryFile {
+    esp: MemoryEsp,
+    path: String,
+    size: u64,
+}
+
+fn other(error: SlotError) -> io::Error {
+    io::Error::other(error)
+}
+
+impl Block for MemoryFile {
+    fn path(&self) -> &Path {
+        Path::new(&self.path)
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        let world = self.esp.0.lock().unwrap();
+        let at = offset as usize;
+        buf.copy_from_slice(&world.esp[&self.path][at..at + buf.len()]);
+        Ok(())
+    }
+
+    fn read_past_cache(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read_exact_at(buf, offset)
+    }
+
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        assert!(
+            offset + buf.len() as u64 <= self.size,
+            "{} is left",
+            self.path
+        );
+        let op = Op::WriteFile {
+            path: self.path.clone(),
+            offset: offset as usize,
+            bytes: buf.to_vec(),
+        };
+        self.esp.change(op).map_err(other)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let path = self.path.clone();
+        self.esp.change(Op::SyncFile { path }).map_err(other)
+    }
+}
+
+impl MemoryEsp {
+    fn block(&self, path: &str, size: u64) -> Box<dyn Block> {
+        Box::new(MemoryFile {
+            esp: MemoryEsp(self.0.clone(), self.1),
+            path: path.into(),
+            size,
+        })
     }
 }
 
@@ -271,6 +354,23 @@ impl EspTree for MemoryEsp {
         let world = self.0.lock().unwrap();
         let used: u64 = world.esp.values().map(|bytes| bytes.len() as u64).sum();
         Ok(world.free.saturating_sub(used))
+    }
+
+    fn open(&self, path: &str) -> Result<Option<Box<dyn Block>>, SlotError> {
+        Ok(self.size(path)?.map(|size| self.block(path, size)))
+    }
+
+    fn edit(&self, path: &str, size: u64) -> Result<Box<dyn Block>, SlotError> {
+        let mut bytes = self.read(path, u64::MAX)?.unwrap_or_default();
+        if self.size(path)? != Some(size) {
+            bytes.resize(size as usize, 0);
+            self.change(Op::Create {
+                path: path.into(),
+                bytes,
+            })?;
+            self.change(Op::SyncFile { path: path.into() })?;
+        }
+        Ok(self.block(path, size))
     }
 
     fn create(&self, path: &str, content: &mut dyn Read) -> Result<(), SlotError> {

@@ -48,7 +48,7 @@ impl Release {
     pub fn pack(directory: &Path, root: &Path) -> Result<Release> {
         fs::create_dir_all(directory).context("creating a directory")?;
         let image = FileAt::open(root)?;
-        let mut sink = Parts::new(directory.to_owned());
+        let mut sink = Parts::new(directory.to_owned(), "root");
         let packed = pack(&image, &PackOptions::default(), &mut sink)?;
         sink.finish().context("writing the last part")?;
         fs::write(directory.join("root.index"), &packed.index).context("writing the index")?;

@@ -82,7 +82,7 @@ fn about_the_image() {
     let sizes: Vec<u64> = release.packed.parts.iter().map(|p| p.size).collect();
     let expected = Expected {
         image_size: release.packed.image_size,
-        image_sha256: release.packed.image_sha256,
+        image_sha256: Some(release.packed.image_sha256),
         part_sizes: &sizes,
     };
     release.index.expect(&expected).unwrap();
@@ -90,6 +90,11 @@ fn about_the_image() {
     let (_, content) = bent(|c| c.raw[field::IMAGE_SHA256] ^= 1);
     let error = content.parse().unwrap().expect(&expected).unwrap_err();
     assert!(matches!(error, IndexError::OtherImage { .. }), "{error}");
+    let unknown = Expected {
+        image_sha256: None,
+        ..expected
+    };
+    content.parse().unwrap().expect(&unknown).unwrap();
 
     let (_, content) = bent(|c| c.raw[field::IMAGE_SIZE + 1] ^= 0x10);
     let error = content.parse().unwrap_err();
@@ -131,7 +136,7 @@ fn about_the_parts() {
     sizes[0] -= 1;
     let mut expected = Expected {
         image_size: release.packed.image_size,
-        image_sha256: release.packed.image_sha256,
+        image_sha256: Some(release.packed.image_sha256),
         part_sizes: &sizes,
     };
     let error = release.index.expect(&expected).unwrap_err();

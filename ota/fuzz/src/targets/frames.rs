@@ -22,7 +22,7 @@ const MORE: u8 = 2;
 
 pub(super) const TARGET: Target = Target {
     name: "frames",
-    from: "root.000 and on, from a server or a stick",
+    from: "root.000, uki.000 and on, from a server or a stick",
     longest: 4096,
     run,
     seeds: || {

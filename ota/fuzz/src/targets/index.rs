@@ -18,7 +18,7 @@ pub(super) const LIMITS: Limits = Limits {
 
 pub(super) const TARGET: Target = Target {
     name: "index",
-    from: "root.index, from a server or a stick, inside its compression",
+    from: "root.index or uki.index, from a server or a stick, inside its compression",
     longest: 2048,
     run: |content| {
         let mut wire = b"roamidx\0\x01\0\0\0".to_vec();

@@ -6,7 +6,7 @@ use crate::Target;
 
 pub(super) const TARGET: Target = Target {
     name: "index-wire",
-    from: "root.index, from a server or a stick, as published",
+    from: "root.index or uki.index, from a server or a stick, as published",
     longest: 2048,
     run: read,
     seeds: || vec![sample().packed.index.clone()],

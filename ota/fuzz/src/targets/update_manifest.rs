@@ -14,7 +14,8 @@ pub(super) const TARGET: Target = Target {
             return false;
         };
         assert_eq!(update.encode().unwrap(), bytes);
-        assert!(update.total_bytes() >= update.uki.size);
+        assert!(update.total_bytes() >= update.index.size + update.uki.index.size);
+        assert!(update.uki.padded_size() >= update.uki.size);
         true
     },
     seeds: || {

@@ -3,11 +3,11 @@
   "signatures": [
     {
       "key_id": "168c59a54a0d5b6c",
-      "signature": "9PNaNPNuBgEbrgUSCex4Zey+XJijf1JPS6AMXm0Lwuxd2HkyY/6CGZ1c8eI5Jod78e5fNH6fkt21VkrLEeCTBg=="
+      "signature": "/SZn4TxtO447T7R8Un58Wk5koa3aDTwUv6E18aO5K152wQE269jwb7poDxXeoGqCMWymf2qbNk5Rkpj79hfjBA=="
     },
     {
       "key_id": "d7e1e084be213b01",
-      "signature": "9wN/frPjKcu0BEsDwnsz/u11t8HjJkfNHGyBLt+ufF76+e6824q6VJyaZIRX5/2gO27yV+f/Jfme3fbJoB20BQ=="
+      "signature": "il9sdgGyGpqhCXhamtGWfSMM38t8d2U9DzQweT+zaaUyc7td4z2RcOxCtfc+5Ch+Gwb9U8LYLXhAcz+hOPe/CQ=="
     }
   ]
 }

@@ -3,11 +3,11 @@
   "signatures": [
     {
       "key_id": "168c59a54a0d5b6c",
-      "signature": "hemw5rGIqpiKKbi4tNhOgLLhT2tNjDra5EVlSc+BA1sDUKsYmiaCbO8xcXjzwG4a00Nr+oTO7IKkzw0I97P0AA=="
+      "signature": "wVhK4RDElMqkv3fDZPKtdt0ST3mNHLJTwULWM0274A6n6hb5/ptaESeHWjs+Aayx2NVj8GmsuLmExuMjpmh7AA=="
     },
     {
       "key_id": "d7e1e084be213b01",
-      "signature": "rCQ7p+lUfQOL3ai4nQjN3pteaeiFHd6gXmp1aZ5MyJuAmfaiMT6ESofs+WkrGPfTNFRvOYf/MvB3JCHoNxOGAA=="
+      "signature": "C+oSRuZde7cZju0CxsWL299n/SxII3ofgRK/lElqE7hRNut61RRfxD3R11h7QHI5DOmRZDQE1qM0tpT2TrqhBg=="
     }
   ]
 }

@@ -3,11 +3,11 @@
   "signatures": [
     {
       "key_id": "168c59a54a0d5b6c",
-      "signature": "Rf9cLw9p6tpXl5imhWWPC4RLSv9LBuVTVec1gDLqZlXrp0XKPdzu9ap7sYDhRI8fW7pRxg3SrZ6NEKBqXoUiAg=="
+      "signature": "sJJAm4O7c4XQLTv/9BZ+dxVIg4np66SNocziLfennDhddsFM8JoXMWJxcRIcagja96/t8MkZVmXZUnqoENsuDA=="
     },
     {
       "key_id": "d7e1e084be213b01",
-      "signature": "Tho809DfitpvSsLtozNymb8zD5M+CFr0henlBvsaWz6TNw+77jVISEvAvyb7AgkTIkIuughQd5Cn2ekNrmGqAw=="
+      "signature": "6G0N/YJlG1oYHK7N3hz34yZkOhwmkcWT5d/UO3QJso4cBqXe8yM3u3pf48hsluP068IInk40e0RZwVXG/1MaDw=="
     }
   ]
 }

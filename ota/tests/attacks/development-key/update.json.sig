@@ -3,7 +3,7 @@
   "signatures": [
     {
       "key_id": "34750f98bd59fcfc",
-      "signature": "Qad9LhNynZb/+KVHlS27kJgfLrIXGnoHmuALzeKG1Zwgl2kwajeQ4miesPmJ+fpa2N0ER+Csoc15m5xj8hgHBA=="
+      "signature": "Nr5mk7NcNva26grRVbvwdEVys/xhVQbUtj/QludA56PLVU6B7DPcwAq8ichRXk1pAYMj/XyiRzfzTmENUhgcBg=="
     }
   ]
 }

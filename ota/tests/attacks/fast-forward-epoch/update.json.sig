@@ -3,11 +3,11 @@
   "signatures": [
     {
       "key_id": "168c59a54a0d5b6c",
-      "signature": "L+xVE9HWZqLnFao6iQzFSTqaJsTZfE5wWbTcGwGg1eo5+0G8vH1e7Jm9KgnvGIsxo/IqxECJIKYj9UW3LxAgBw=="
+      "signature": "qP70WT/hMatl8gMwE8e+uRS2I5JPqletEjRpHP/2GukaatkaCi4h8ecRLzo7YOlzuV0AWWzNq25prCNCxgV2BQ=="
     },
     {
       "key_id": "d7e1e084be213b01",
-      "signature": "eQyhq66HvooNSNR+rFqzsQjzHwDezcWARMsCN8CZAkk68xV8biaeHXKkPO4j6yBInog0sWpv8RO7CsPIQ/Q5CQ=="
+      "signature": "zz9AIdctb/OX6W+C15/qge6URCSKNTV1vD4lHExWVg1KaR78gVDafYTZl838VJCWx3wWc2aZFXZCvL4IFZVsAQ=="
     }
   ]
 }

@@ -3,11 +3,11 @@
   "signatures": [
     {
       "key_id": "168c59a54a0d5b6c",
-      "signature": "lVCHRD1zDL59oiNVduE2Vqhalcu4xG18eM+oL8IJJzIVJwHak08XnJYU/yHAOFXRQslCln4XfyK1EB+7bst4Aw=="
+      "signature": "ur1S0J8aw7np7JUFtlejTZ6T4iOJRUWMyjO+WxJGXf8imBe7RRaK8K8FQaojdH0gHXHYHe/NeWXlgz2Eqt+XDw=="
     },
     {
       "key_id": "d7e1e084be213b01",
-      "signature": "jnSPfSdyH9nEqu60vAzDZMA719DylabUvwH/C30FidmOPi8SxhdJRrrQ3pi9+Thy6+HhCCs8flSRaSa0bHb6Dg=="
+      "signature": "uUhXVw0M6Mpg88mqh2umMxPzAuqkJlEHK3O14Mhg1fOMcnXfxIEZFYiRiS7L0WGSKTnh3UeFRanAr9XyrvrQDw=="
     }
   ]
 }

@@ -3,7 +3,7 @@
   "signatures": [
     {
       "key_id": "d7e1e084be213b01",
-      "signature": "AmS133lUcPk6AjIrkh/lqF9CxxUdsb8nkzllkFhMSOzbm1piONeC31Z0zC8TCfdEdlJOkzeX2YhR8aBqHBWqBg=="
+      "signature": "oWu4kY3WCjiSwwVmr6e5RL7Enb8XeP7ta27KVHvJgUfhHhUO3NTSBDbk5/8wYTH5dpIj/+kj2knB1dDBodRQBw=="
     }
   ]
 }

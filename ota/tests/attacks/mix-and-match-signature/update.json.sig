@@ -3,11 +3,11 @@
   "signatures": [
     {
       "key_id": "168c59a54a0d5b6c",
-      "signature": "qacgccsc7CiSP62rAKyJ85KGEAKE803krM4QftlxXyS/5Rl796rTKpg7tJQF0U42y66yysQZoI4lW0M9JAqjAg=="
+      "signature": "dmQ6ytNAVWkuyJ+mymDSPyO9iaF8AiIrh/698LPBFqwPh843ioXEOyQzYhr9K9bE/a8unhxhQftQhY7LOzPVDA=="
     },
     {
       "key_id": "d7e1e084be213b01",
-      "signature": "FGVxxM39Wb4PZs6IJmDAoQTUm/njOyI0M2J4M102O/+mpsXhUT7zQfJcaOXorh0UtQyX7uDl8BLMeo8zgq/qAg=="
+      "signature": "X28LnGymnw8KLMAuvcv8l2nFy8BCpJy8Pi9onhVk/ky0zOhJW/b4DNEmgTj9+iaHJaekpJ00Ov3LOIe+TiM9Ag=="
     }
   ]
 }

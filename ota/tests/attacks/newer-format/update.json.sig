@@ -3,11 +3,11 @@
   "signatures": [
     {
       "key_id": "168c59a54a0d5b6c",
-      "signature": "iuOPLuRWizLkpO7+vH+O65hsoWozYJebVsv4yeWQ22+IpimEr7y3yonTf0Lp2p7SGCgBdU9oFIVP+K5Y3q/1Ag=="
+      "signature": "/WzqdxW1HcgkoD7T6t7B63oRSRSBTZz/U/xkbBvqyxeSDi/xErP6YZguYQ2E39+y6wLiAws97ZN9qE4tShs9Dg=="
     },
     {
       "key_id": "d7e1e084be213b01",
-      "signature": "YL+SUkhV/FcjyZUYlO+JtzyQFB0Df5yuvpogc1Pjcx01M2a56a+u7PmEah78QPQEzLjL+Stg8LTs0kw8KvC2BQ=="
+      "signature": "mfGSxRNPxRFUF5DS3HjbSn7LhfAKaK+XNSZW2445U/rFyqUjlUJT8loU6xSM27db+S33kSZKgxfPtBHDv/zDAg=="
     }
   ]
 }

@@ -3,11 +3,11 @@
   "signatures": [
     {
       "key_id": "168c59a54a0d5b6c",
-      "signature": "XtzF9Jz9Nti+4VF8KCyNHncNiPuO2ZUjQN4by8b4yciLNUMAjuP+chFqJBRQHgIxzmoGnlJExKkAoLXP42+gCQ=="
+      "signature": "1HJLMmVm4kIBHE7eCahkic9FxKSUFOmkTVBqBzNEoC/wgQL10L7MxL5bHYtHErohhzGunrMXCPmY9vTW73AAAA=="
     },
     {
       "key_id": "d7e1e084be213b01",
-      "signature": "r/XZ/bRE3dV0KGfkuzddSa8IsM4eyoWOoN4QMoHh2ZPoN3RLpiQXMUEmQnYpEobOvNL2iBtFyx6ftf4+A+66Dg=="
+      "signature": "yihgKmII2MACEXkh/RUdoOtGLmM8N09wYWmL2IpexfEPdBxQoVx4+okPfvddvEKfhiQdMzcbHstvTzh2XT2+Ag=="
     }
   ]
 }

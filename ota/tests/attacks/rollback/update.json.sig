@@ -3,11 +3,11 @@
   "signatures": [
     {
       "key_id": "168c59a54a0d5b6c",
-      "signature": "xmr81N7PGWBk7R6cg6tbePC3OGojEdR/YaN80QX3A2vLsZIUxbw8/GGch3vrvc3sWTTelmhwZ2EyDPRDzSAzAg=="
+      "signature": "VDbTIYPcb5yUqzWBkrLPzf1eoNrOLBR0rSAF8TqYkEt6PxAbe6asOGZhZj7VxfGkFpdaDtA8dG3qryXtZv78CQ=="
     },
     {
       "key_id": "d7e1e084be213b01",
-      "signature": "4bmdf26j79V6evdRnihVy+UvcdPFxjhyu6TsLHtgI86UrIzwDeD/ZYkx2GxZIYgg9OqakEYv5ZCOK/cbEf3GDw=="
+      "signature": "h5onBd+mq0Woaadlcgi3ECG1eanfXY7hfNPWmMNEBPWmFFX0XiDEJD5gPWUDqvqksYjcxArPc0ZyOoP7mSgYCQ=="
     }
   ]
 }

@@ -3,11 +3,11 @@
   "signatures": [
     {
       "key_id": "ed23d853125a3acf",
-      "signature": "2/NEaFQw/z1B7iTmq7wJLGj8+Zm6oV4W23f3dift2OufA4oWP1n4WcONlWR5rM1sdiGG7681WBFsKm1tPxq5BA=="
+      "signature": "5h7JZhNJnDJNsfxzG4ACiC19wfOfBcctATmR6IGrnWGdbAq7Lk8QB1NIAwJAlDCn8SXk3hLfALr7yor72X0IDQ=="
     },
     {
       "key_id": "fdf72a088f18f739",
-      "signature": "3BZpwVU+9M9FoGNM/cspQAmIug2V1bnky1CcCgFTjS4VE1rpnyhUjqKLDTJ6CXP0luZtX9a4ZsiigR55YVuSDA=="
+      "signature": "kKJ9AcwedGeE65eILsRnomBEkv7nwevkt/CWOHNgIN/T8LbUPQHse7LFiGvjtlL0Wa2OFcEug9R7SvnoQZAtDw=="
     }
   ]
 }

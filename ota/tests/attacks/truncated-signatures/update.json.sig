@@ -3,4 +3,4 @@
   "signatures": [
     {
       "key_id": "168c59a54a0d5b6c",
-      "signature": "kXTUQpJVeu2ZZezGuK+XvU03BeQyMsfjNzx/JaptNSPbQv8DFqPkzodFCLskGAL68y5ixKX46laCm/FR2u
+      "signature": "Rv0YBmpxZ2luZqwddGY91hvgW4XkGe0IyBa6GxZQKuEiTozmc6TWwwO7oyKK6K6Qg7EMmf/A3DuK1JVXlK

@@ -3,11 +3,11 @@
   "signatures": [
     {
       "key_id": "0e1b4e0d165bed85",
-      "signature": "jaLZZZV7WX3BV9Q1TjZSoOWqqZmvcL5pwSryKle+v7uApp6i2NMfonJF+5ohdaz+RSalqHCvtdzc//8DPb5nBQ=="
+      "signature": "cRRLUwwuSJHj2iyuhqyU7nNrP1ymeeoQXVkcCp/F6MT7oTdzPgeQ7nXXsCbG2dfp5XFirHorla79t7zxnl6eBQ=="
     },
     {
       "key_id": "2902d9860111daa3",
-      "signature": "9aU9RMZmpvyhzrnAUaAe32y7g8cp3e2wbkVRKEChm2w5t/vu3Spgou+dmKqc1o7W2Lwc+9ICmA4XLLvyJv5DBg=="
+      "signature": "FhmbgwjRszjMr/N/Xf9sMVzODBHoFedlZ9lkWDGbZLa436gsuwzqU532HFBdajjrQi3dBDiItplWWQ/9SKpzAQ=="
     }
   ]
 }

@@ -3,11 +3,11 @@
   "signatures": [
     {
       "key_id": "168c59a54a0d5b6c",
-      "signature": "y0vO0W3kf5wkR3LymtnwhU3c3EB7iz07HmBqcp7fZAZs/RcVlaTsMaZ+fVGh31wB9PfmKWSS8FEXdgRNQBImDw=="
+      "signature": "6sp7ydyG+0IZlywwEhX8YbDOMjKvPTu5UDMwEeJqApxvSvv/CU0NRcugR7EMD1d6f1ARtREuVvIoXHgpEr8eCA=="
     },
     {
       "key_id": "d7e1e084be213b01",
-      "signature": "cnoZrUJ33W6PMe9aQD91vPUeeRbs8u2Z55H1NdtMG3njkHx7N3VnKZVv65j501+OZcaaR6PzjFhWJlkArwBEBg=="
+      "signature": "t5Ty1S7nybfU2ZSbRzBKbk1i07xlTptLO1BJon+t32izKhnZCoC+KBVm4McvXCOHc05Yr+9AzxMbzRiYBfXHAQ=="
     }
   ]
 }

@@ -43,9 +43,9 @@ pub fn content() -> Vec<Row> {
         (
             "mix-and-match-uki",
             ArtefactMismatch,
-            "the kernel image of another release, of the same size",
+            "a part of another release's kernel image, of the same size",
             |c| {
-                c.set("roamcore.efi", b"another uki\n".to_vec());
+                c.set("uki.000", b"another uki part\n".to_vec());
             },
         ),
         (
@@ -54,6 +54,14 @@ pub fn content() -> Vec<Row> {
             "the chunk index of another release, of the same size",
             |c| {
                 c.set("root.index", b"another index\n".to_vec());
+            },
+        ),
+        (
+            "mix-and-match-uki-index",
+            ArtefactMismatch,
+            "the kernel image's chunk index of another release, of the same size",
+            |c| {
+                c.set("uki.index", b"another uki index\n".to_vec());
             },
         ),
         (
@@ -82,8 +90,8 @@ pub fn content() -> Vec<Row> {
             ArtefactMismatch,
             "two parts under each other's names",
             |c| {
-                c.set("root.000", FILES[3].1.to_vec());
-                c.set("root.001", FILES[2].1.to_vec());
+                c.set("root.000", FILES[4].1.to_vec());
+                c.set("root.001", FILES[3].1.to_vec());
             },
         ),
         (
@@ -204,8 +212,8 @@ pub fn content() -> Vec<Row> {
         (
             "truncated-uki",
             ArtefactTruncated,
-            "half of the kernel image",
-            |c| c.cut("roamcore.efi"),
+            "half of a part of the kernel image",
+            |c| c.cut("uki.000"),
         ),
         (
             "truncated-index",

@@ -121,6 +121,31 @@ impl Vfat {
         self.set_content(machine, slots, first, content.len() as u32)
     }
 
+    /// Writes into a file's own clusters, which it keeps.
+    pub fn write(
+        &self,
+        machine: &mut Machine,
+        path: &str,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), ModelError> {
+        let fat = self.open(machine)?;
+        let file = fat.open_path(path).map_err(ModelError::of)?;
+        let size = fat.cluster_bytes();
+        let places: Option<Vec<u64>> = fat.chain(&file).into_iter().map(|c| fat.place(c)).collect();
+        let places = places.ok_or_else(|| ModelError(format!("{path} has a broken chain")))?;
+        let (mut at, mut rest) = (offset, bytes);
+        while !rest.is_empty() {
+            let place = places.get((at / size) as usize);
+            let place = place.ok_or_else(|| ModelError(format!("{path} ends before {at}")))?;
+            let inside = rest.len().min((size - at % size) as usize);
+            let (head, tail) = rest.split_at(inside);
+            machine.buffer(place + at % size, head)?;
+            (at, rest) = (at + inside as u64, tail);
+        }
+        Ok(())
+    }
+
     /// Removes a file and frees its clusters.
     pub fn remove(
         &self,
