@@ -1,8 +1,8 @@
 //! What a device downloads to go from one real image to another.
 //!
-//! Owns: the pairs of images and what is compared. Never does: count documents or the kernel image, which are the same
-//! for all; take a figure from elsewhere.
-//! Invariant: everybody has the same: the running slot holds the old image, the idle slot nothing.
+//! Owns: the pairs of images and what is compared. Never does: count documents; count anybody's kernel and initrd,
+//! which the images do not hold (they have no `/boot`); take a figure from elsewhere. Invariant: everybody has the
+//! same: the running slot holds the old image, the idle slot nothing.
 
 mod peers;
 mod rauc;
@@ -33,8 +33,9 @@ const MAJOR: [&str; 7] = [
     "git",
     "samba-common-bin",
 ];
-/// Requests besides those for frames: update.json, its signatures, roles.json, the index, the kernel image.
-const FIXED_REQUESTS: u64 = 5;
+/// Requests besides those for frames of the root: update.json, its signatures, roles.json, the index; the index of the
+/// kernel image and one for its frames, which lie side by side.
+const FIXED_REQUESTS: u64 = 6;
 
 /// zstd's level of a patch that is made once and downloaded often, and one for when minutes do not matter enough.
 const PATCH: &str = "-19";

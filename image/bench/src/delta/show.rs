@@ -12,6 +12,12 @@ impl fmt::Display for Figures {
         )?;
         writeln!(
             f,
+            "   Nobody's kernel and initrd are counted: the images have no /boot. Ours come as frames of the UKI \
+             (release diff says how many); in a RAUC bundle they are files of the root or an image of their own, \
+             both fetched by its block-hash index as below"
+        )?;
+        writeln!(
+            f,
             "   Peers: {}; RAUC adaptive is computed",
             self.peers.join("; ")
         )?;
