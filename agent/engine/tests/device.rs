@@ -13,7 +13,8 @@ mod runner;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kit::{Bench, Directories, Directory, MIB, Made, counted};
+use kit::payload::Directory;
+use kit::{Bench, Directories, MIB, Made, counted};
 use roamcore_agent::slot::Slot;
 use roamcore_engine::{
     Device, DeviceError, Effect, Event, Facts, Judgement, Memory, Phase, PlanFacts, Stage, Trouble,

@@ -70,6 +70,7 @@ fn child(dir: &Path) {
         boot: orders.boot,
         trial: orders.trial,
         failures: Default::default(),
+        left: Default::default(),
     };
     let sources = Directories {
         counter: Some(dir.join("counter")),

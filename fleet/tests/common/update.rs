@@ -18,7 +18,7 @@ pub struct Published {
     pub other_roles: PathBuf,
 }
 
-const FILES: [(&str, [u8; 4096]); 4] = [
+static FILES: [(&str, [u8; 4096]); 4] = [
     ("root.index", [2; 4096]),
     ("uki.index", [1; 4096]),
     ("uki.000", [4; 4096]),

@@ -244,7 +244,8 @@ mod tests {
     fn only_the_specified_sizes_in_the_specified_order_pass() {
         let text = check_partitions(&table(), &appliance(), DISK).unwrap();
         assert!(text.contains("identity 64 MiB, state "), "{text}");
-        let changes: [(fn(&mut Vec<Partition>), &str); 6] = [
+        type Change = fn(&mut Vec<Partition>);
+        let changes: [(Change, &str); 6] = [
             (|t| t[1].length -= 4096, "length of `root-a` is 64"),
             (|t| t[8].length += 3 << 20, "length of `guests` is"),
             (|t| t[8].offset += 3 << 20, "offset of `guests` is"),

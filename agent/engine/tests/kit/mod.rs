@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 #![allow(dead_code, reason = "every test program uses its own part")]
 
-mod payload;
+pub mod payload;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -24,7 +24,7 @@ use roamcore_ota::{
 };
 use roamcore_slots::{ImageFiles, Slots};
 
-pub use payload::{Directories, Directory, counted};
+pub use payload::{Directories, counted};
 
 pub const MIB: usize = 1 << 20;
 /// Bytes of a UKI of the kit: not whole blocks.

@@ -154,7 +154,7 @@ fn ours(work: &Path, old: &Path, new: &Path) -> Result<Ours> {
     let parts = work.join("parts");
     std::fs::create_dir(&parts).context("creating a directory for parts")?;
     let started = std::time::Instant::now();
-    let mut sink = Parts::new(parts);
+    let mut sink = Parts::new(parts, "root");
     let packed = pack(&FileAt::open(new)?, &PackOptions::default(), &mut sink)?;
     sink.finish().context("writing the last part")?;
     let pack_ms = started.elapsed().as_millis();
