@@ -125,7 +125,7 @@ fn trials(ctx: &Ctx, bench: Bench, cases: &[Case]) -> anyhow::Result<Vec<String>
     let mut proofs = Vec::new();
     let mut guest = ctx.boot(&MachineSpec::default(), state, "trials")?;
     // It would take the slot out of use after a trial that it knows nothing of.
-    guest.ok("systemctl mask --now roamcore.service")?;
+    guest.ok("systemctl mask --now roamcore.service && sync")?;
     let mut old = "none.conf";
     let mut version = String::new();
     for case in cases {
