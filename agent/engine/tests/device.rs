@@ -591,3 +591,19 @@ fn a_crash_is_blamed_on_a_try_only() {
     let finished = format!("{:?}", runner.engine.state().record);
     assert!(!finished.contains("used up"), "{finished}");
 }
+
+/// What a trial's newer program left beside the record, in formats of its own: the older one begins anew with it.
+#[test]
+fn newer_files_of_a_failed_trial_stop_nothing() {
+    let set = Set::new();
+    let mut bench = set.bench();
+    let path = |name: &str| bench.dir.join("var").join(name);
+    let (releases, roles) = (path("releases.json"), path("roles.json"));
+    fs::write(&releases, "{\"format\":2,\"names\":{}}").unwrap();
+    fs::write(&roles, "{\"format\":99,\"chain\":[]}").unwrap();
+    let facts = set.update(&mut bench, 1, 2);
+    assert_eq!(facts.running.slot, Slot::B);
+    assert_eq!(facts.running.release.unwrap().sequence, 2);
+    let text = fs::read_to_string(releases).unwrap();
+    assert!(text.starts_with("{\"format\":1,"), "{text}");
+}

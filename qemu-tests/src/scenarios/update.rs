@@ -96,8 +96,42 @@ fn run(ctx: &Ctx, kind: Kind) -> anyhow::Result<Vec<String>> {
             "{version} fetched, tried and committed in {slot}; finished only then; status {log}"
         ));
     }
+    if kind == Kind::Embedded {
+        proofs.push(hung(&mut road.guest).context("an update service that hangs")?);
+    }
     road.guest.discard();
     Ok(proofs)
+}
+
+/// The update service stands still: its watchdog ends it, and it is started anew. With shorter times than on the product,
+/// where it takes a minute and a half.
+fn hung(guest: &mut Guest) -> anyhow::Result<String> {
+    let shipped = guest.ok("systemctl show -P WatchdogUSec -P Restart roamcore.service")?;
+    let mut words: Vec<&str> = shipped.lines().collect();
+    words.sort_unstable();
+    ensure!(words == ["1min", "always"], "the unit says {shipped}");
+    guest.ok(
+        "d=/run/systemd/system/roamcore.service.d; mkdir -p $d; \
+         printf '[Service]\\nWatchdogSec=15\\nTimeoutAbortSec=5\\nRestartSec=1\\n' > $d/zz-test.conf; \
+         systemctl daemon-reload && systemctl restart roamcore.service",
+    )?;
+    service_up(guest)?;
+    let deadline = guest.within(120);
+    let seconds = guest.run_until(
+        "pid() { systemctl show -P MainPID roamcore.service; }; old=$(pid); kill -STOP $old; n=0; \
+         until [ \"$(pid)\" != $old ] && systemctl -q is-active roamcore.service; do \
+         n=$((n + 1)); [ $n -lt 100 ] || exit 1; sleep 1; done; roamcore status >/dev/null && echo $n",
+        deadline,
+    )?;
+    ensure!(seconds.status == 0, "not started anew: {}", seconds.text());
+    let said = guest.ok(
+        "journalctl -b --no-pager -o cat -u roamcore.service | grep 'Watchdog timeout' | tail -n 1",
+    )?;
+    ensure!(!said.is_empty(), "it was not the watchdog");
+    Ok(format!(
+        "the update service stands still: `{said}`, started anew after {} s, and it answers",
+        seconds.text()
+    ))
 }
 
 /// Kills the update service while it plans, fetches or writes; the update waits for a person's word after that.

@@ -2,12 +2,14 @@
 //! device made of memory that can be rebooted.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     reason = "a failed test is a panic"
 )]
 
 mod commands;
 mod device;
+mod notify;
 mod server;
 mod socket;
 mod updates;
