@@ -25,6 +25,7 @@ mod block;
 mod boot_entry;
 mod carry;
 mod content;
+mod database;
 mod device;
 mod error;
 mod esp;

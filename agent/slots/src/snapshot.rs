@@ -1,7 +1,8 @@
 //! A copy of a directory of the agent's state, taken before a trial.
 //!
-//! Owns: the copy and its way back. Never does: know what is in it, or stop whoever writes there: that is for the caller.
-//! Invariant: a snapshot is whole or is not there.
+//! Owns: the copy and its way back. Never does: know what is in it, or stop whoever writes there: taking it needs no
+//! stop, because databases are copied as such ([`crate::database`]); putting it back does, which is for the caller.
+//! Invariant: a snapshot is whole or is not there, and so is every database in it.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,8 @@ use roamcore_agent::files::{self, At};
 use roamcore_agent::slot::Slot;
 
 use crate::carry::exchange;
-use crate::etc::{EtcError, copy_tree};
+use crate::database;
+use crate::etc::{EtcError, copy_tree, copy_tree_with};
 
 /// Where a slot's snapshot of `name` is on the state partition.
 #[must_use]
@@ -33,7 +35,9 @@ pub fn take(state: &Path, running: Slot, name: &str, directory: &Path) -> Result
     ] {
         files::ensure_directory(&level, 0o700)?;
     }
-    exchange(&target, |new| copy_tree(directory, new))
+    exchange(&target, |new| {
+        copy_tree_with(directory, new, &database::copy)
+    })
 }
 
 /// Puts a slot's snapshot back in place of `directory`; false when there is none.
@@ -96,5 +100,102 @@ mod tests {
         forget(&state, Slot::A).unwrap();
         forget(&state, Slot::A).unwrap();
         assert!(!restore(&state, Slot::A, "agent", &agent).unwrap());
+    }
+
+    /// A database in the mode that pmxcfs uses, with a log that is folded in all the time, and a writer that never rests.
+    #[test]
+    fn a_database_is_whole_while_it_is_written() {
+        use rusqlite::Connection;
+        use std::sync::atomic::{AtomicBool, Ordering};
+
+        let dir = tempfile::tempdir().unwrap();
+        let (state, cluster) = (dir.path().join("state"), dir.path().join("pve-cluster"));
+        fs::create_dir_all(&state).unwrap();
+        fs::create_dir(&cluster).unwrap();
+        fs::write(cluster.join("other-wal"), "no log of any database").unwrap();
+        let file = cluster.join("config.db");
+        let mut writer = Connection::open(&file).unwrap();
+        writer
+            .execute_batch(
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA wal_autocheckpoint=4;
+                 CREATE TABLE tree (half INTEGER, step INTEGER, filler BLOB);
+                 INSERT INTO tree VALUES (0, 0, x''), (1, 0, x'');",
+            )
+            .unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let (stop, steps) = (AtomicBool::new(false), 20);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    // Both halves and a few hundred pages, or nothing.
+                    let change = writer.transaction().unwrap();
+                    for half in 0..2 {
+                        let sql = "UPDATE tree SET step = step + 1, filler = randomblob(200000) WHERE half = ?1";
+                        change.execute(sql, [half]).unwrap();
+                    }
+                    change.commit().unwrap();
+                }
+            });
+            let mut last = 0;
+            for _ in 0..steps {
+                take(&state, Slot::A, "cluster", &cluster).unwrap();
+                let copy = path(&state, Slot::A, "cluster");
+                let mut names: Vec<_> = fs::read_dir(&copy)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                    .collect();
+                names.sort();
+                assert_eq!(names, ["config.db", "other-wal"]);
+                let mode = fs::metadata(copy.join("config.db")).unwrap().permissions();
+                assert_eq!(mode.mode() & 0o777, 0o600);
+                let reader = Connection::open(copy.join("config.db")).unwrap();
+                let text = |sql: &str| reader.query_row(sql, [], |row| row.get::<_, String>(0));
+                assert_eq!(text("PRAGMA integrity_check").unwrap(), "ok");
+                let number = |sql: &str| reader.query_row(sql, [], |row| row.get::<_, i64>(0));
+                let (low, high) = (
+                    number("SELECT min(step) FROM tree").unwrap(),
+                    number("SELECT max(step) FROM tree").unwrap(),
+                );
+                assert_eq!(low, high, "half of a transaction");
+                assert!(low >= last, "{low} after {last}");
+                last = low;
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        // The way back, as when the service is stopped: what is newer goes, its log too.
+        drop(writer);
+        let copy = Connection::open(path(&state, Slot::A, "cluster").join("config.db")).unwrap();
+        let step = |database: &Connection| {
+            let sql = "SELECT max(step) FROM tree";
+            database
+                .query_row(sql, [], |row| row.get::<_, i64>(0))
+                .unwrap()
+        };
+        let kept = step(&copy);
+        copy.close().unwrap();
+        assert!(restore(&state, Slot::A, "cluster", &cluster).unwrap());
+        assert_eq!(step(&Connection::open(&file).unwrap()), kept);
+    }
+
+    #[test]
+    fn what_only_looks_like_a_database_is_no_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, cluster) = (dir.path().join("state"), dir.path().join("cluster"));
+        fs::create_dir_all(&state).unwrap();
+        fs::create_dir(&cluster).unwrap();
+        for name in ["config.db", "config.db-wal"] {
+            fs::write(cluster.join(name), "short").unwrap();
+        }
+        take(&state, Slot::A, "cluster", &cluster).unwrap();
+        let copy = path(&state, Slot::A, "cluster");
+        assert_eq!(fs::read_dir(copy).unwrap().count(), 2);
+        let mut damaged = b"SQLite format 3\0".to_vec();
+        damaged.resize(5000, 0xff);
+        fs::write(cluster.join("config.db"), damaged).unwrap();
+        let error = take(&state, Slot::A, "cluster", &cluster).unwrap_err();
+        assert!(
+            error.to_string().contains("config.db cannot be copied"),
+            "{error}"
+        );
     }
 }

@@ -115,19 +115,41 @@ impl Build<'_> {
 /// # Errors
 /// Something cannot be read or written, or changed meanwhile.
 pub fn copy_tree(from: &Path, to: &Path) -> Result<(), EtcError> {
+    copy_tree_with(from, to, &|from, found, to| {
+        copy_file(from, found, to)?;
+        Ok(Copied::Made)
+    })
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Copied {
+    /// The copy is there.
+    Made,
+    /// It belongs to another one, and has no copy of its own.
+    LeftOut,
+}
+
+/// Copies one file: from, as it was found, to.
+pub(crate) type CopyFile<'a> = dyn Fn(&Path, &Metadata, &Path) -> Result<Copied, EtcError> + 'a;
+
+/// As [`copy_tree`], with another way to copy files.
+pub(crate) fn copy_tree_with(from: &Path, to: &Path, file: &CopyFile<'_>) -> Result<(), EtcError> {
     let found = fs::symlink_metadata(from).at("inspect", from)?;
     let kind = found.file_type();
     if kind.is_dir() {
         fs::create_dir(to).at("create", to)?;
         for entry in fs::read_dir(from).at("list", from)? {
             let name = entry.at("list", from)?.file_name();
-            copy_tree(&from.join(&name), &to.join(&name))?;
+            copy_tree_with(&from.join(&name), &to.join(&name), file)?;
         }
     } else if kind.is_symlink() {
         let target = fs::read_link(from).at("read the link", from)?;
         std::os::unix::fs::symlink(target, to).at("create", to)?;
     } else if kind.is_file() {
-        copy_file(from, &found, to)?;
+        if file(from, &found, to)? == Copied::LeftOut {
+            return Ok(());
+        }
     } else {
         let raw = match () {
             () if kind.is_char_device() => FileType::CharacterDevice,
@@ -152,7 +174,7 @@ pub fn copy_tree(from: &Path, to: &Path) -> Result<(), EtcError> {
     times(to, &found)
 }
 
-fn copy_file(from: &Path, before: &Metadata, to: &Path) -> Result<(), EtcError> {
+pub(crate) fn copy_file(from: &Path, before: &Metadata, to: &Path) -> Result<(), EtcError> {
     let mut source = File::open(from).at("open", from)?;
     let mut target = File::create_new(to).at("create", to)?;
     io::copy(&mut source, &mut target).at("copy", from)?;

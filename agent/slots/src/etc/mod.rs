@@ -29,6 +29,7 @@ use std::path::PathBuf;
 use roamcore_agent::files::IoAt;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use build::{Copied, copy_file, copy_tree_with};
 pub use build::{build, copy_tree};
 pub use decide::{Keep, Plan, decide};
 pub use lines::{merge_lines, mergeable};
@@ -48,6 +49,13 @@ pub enum EtcError {
     },
     #[error("{0} changed while it was copied; try again")]
     Changed(PathBuf),
+    #[error("the database {path} cannot be copied")]
+    Database {
+        path: PathBuf,
+        source: rusqlite::Error,
+    },
+    #[error("the database {path} was in use for more than {seconds} s while it was copied")]
+    DatabaseBusy { path: PathBuf, seconds: u64 },
     #[error("{0} is no record of a carry-over of /etc; it is made anew when a slot is armed")]
     Record(PathBuf),
 }
