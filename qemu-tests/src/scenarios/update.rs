@@ -142,5 +142,5 @@ fn killed(guest: &mut Guest) -> anyhow::Result<()> {
             "sleep {seconds}; systemctl kill --signal=KILL roamcore.service"
         ))?;
     }
-    Ok(())
+    service_up(guest)
 }
