@@ -204,7 +204,7 @@ fn every_fault_has_its_own_code_and_text() {
         fs::write(dir.join("release.json.sig"), signatures.encode().unwrap()).unwrap();
     });
     texts.dedup_by_key(|(code, _)| *code);
-    assert_eq!(texts.len(), 7);
+    assert_eq!(texts.len(), 8);
 }
 
 #[test]

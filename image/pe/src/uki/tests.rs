@@ -145,7 +145,8 @@ fn a_different_part_is_named_with_its_first_byte() {
         })
         .contains(".linux")
     );
-    let longer = [&linux[..], &[0; 600]].concat();
+    // More zeros than lead to the next block.
+    let longer = [&linux[..], &[0; 5000]].concat();
     assert!(
         fail(UkiParts {
             linux: &longer,
