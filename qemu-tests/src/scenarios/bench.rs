@@ -100,7 +100,7 @@ pub struct View {
     pub on_trial: bool,
     /// Names of the entries.
     pub entries: Vec<String>,
-    /// Slot A's entry.
+    /// Slot A's entry; empty when it has none, as after trials in A that failed.
     pub entry_a: Vec<u8>,
 }
 
@@ -110,18 +110,24 @@ pub fn view(guest: &mut Guest) -> anyhow::Result<View> {
     let facts: serde_json::Value = serde_json::from_str(&facts).with_context(|| facts.clone())?;
     let on_trial = guest.run("test -e /run/roamcore/trial.json")?.status == 0;
     with_esp(guest, |guest| {
+        let entries: Vec<String> = guest
+            .ok(&format!("ls {MOUNT}{ENTRIES}"))?
+            .lines()
+            // Beside entries there are names that fill gaps until the next start of the service.
+            .filter(|name| name.ends_with(".conf"))
+            .map(str::to_owned)
+            .collect();
+        let entry_a = if entries.iter().any(|name| ENTRY_A.ends_with(name)) {
+            guest.read_file(&format!("{MOUNT}{ENTRY_A}"))?
+        } else {
+            Vec::new()
+        };
         Ok(View {
             slot: facts["slot"].as_str().unwrap_or_default().to_owned(),
             version: guest.ok(". /etc/os-release && printf '%s' \"$IMAGE_VERSION\"")?,
             on_trial,
-            entries: guest
-                .ok(&format!("ls {MOUNT}{ENTRIES}"))?
-                .lines()
-                // Beside entries there are names that fill gaps until the next start of the service.
-                .filter(|name| name.ends_with(".conf"))
-                .map(str::to_owned)
-                .collect(),
-            entry_a: guest.read_file(&format!("{MOUNT}{ENTRY_A}"))?,
+            entries,
+            entry_a,
         })
     })
 }
