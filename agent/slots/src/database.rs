@@ -1,9 +1,10 @@
 //! A consistent copy of an SQLite database that somebody else is writing.
 //!
 //! Owns: what is a database, which files belong to one, and the copy, made by SQLite's own online backup
-//! (<https://www.sqlite.org/backup.html>): one read transaction over all pages, so no writer is stopped, and what a writer
-//! has committed is in it or is not. Never does: copy a journal or a log: without its database at the same moment it is
-//! worthless, and with it the other way round it destroys. Invariant: the copy is one file that needs no other.
+//! (<https://www.sqlite.org/backup.html>): one read transaction over all pages, so no writer is stopped, and what a
+//! writer has committed is in it or is not. Never does: copy a journal or a log: without its database at the same
+//! moment it is worthless, and with it the other way round it destroys. Invariant: the copy is one file that needs no
+//! other.
 
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read};

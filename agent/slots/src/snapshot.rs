@@ -102,7 +102,8 @@ mod tests {
         assert!(!restore(&state, Slot::A, "agent", &agent).unwrap());
     }
 
-    /// A database in the mode that pmxcfs uses, with a log that is folded in all the time, and a writer that never rests.
+    /// A database in the mode that pmxcfs uses, with a log that is folded in all the time, and a writer that never
+    /// rests.
     #[test]
     fn a_database_is_whole_while_it_is_written() {
         use rusqlite::Connection;

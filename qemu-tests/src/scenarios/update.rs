@@ -103,8 +103,8 @@ fn run(ctx: &Ctx, kind: Kind) -> anyhow::Result<Vec<String>> {
     Ok(proofs)
 }
 
-/// The update service stands still: its watchdog ends it, and it is started anew. With shorter times than on the product,
-/// where it takes a minute and a half.
+/// The update service stands still: its watchdog ends it, and it is started anew. With shorter times than on the
+/// product, where it takes a minute and a half.
 fn hung(guest: &mut Guest) -> anyhow::Result<String> {
     let shipped = guest.ok("systemctl show -P WatchdogUSec -P Restart roamcore.service")?;
     let mut words: Vec<&str> = shipped.lines().collect();

@@ -1,6 +1,7 @@
 //! The service manager's watchdog hears of the service only while the loop around the engine turns.
 //!
-//! The service speaks to the manager that its environment names, so it runs in a process of its own: this program again.
+//! The service speaks to the manager that its environment names, so it runs in a process of its own: this program
+//! again.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
