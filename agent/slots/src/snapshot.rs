@@ -109,6 +109,14 @@ mod tests {
         use rusqlite::Connection;
         use std::sync::atomic::{AtomicBool, Ordering};
 
+        struct Ended<'a>(&'a AtomicBool);
+
+        impl Drop for Ended<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+
         let dir = tempfile::tempdir().unwrap();
         let (state, cluster) = (dir.path().join("state"), dir.path().join("pve-cluster"));
         fs::create_dir_all(&state).unwrap();
@@ -137,6 +145,8 @@ mod tests {
                     change.commit().unwrap();
                 }
             });
+            // Also when something below fails, or the scope would wait for the writer for ever.
+            let ended = Ended(&stop);
             let mut last = 0;
             for _ in 0..steps {
                 take(&state, Slot::A, "cluster", &cluster).unwrap();
@@ -161,7 +171,7 @@ mod tests {
                 assert!(low >= last, "{low} after {last}");
                 last = low;
             }
-            stop.store(true, Ordering::Relaxed);
+            drop(ended);
         });
         // The way back, as when the service is stopped: what is newer goes, its log too.
         drop(writer);
