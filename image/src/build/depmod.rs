@@ -1,28 +1,92 @@
-//! The module index of the initrd.
+//! The index of a tree's kernel modules.
 //!
-//! Owns: running depmod from the tools tree over the initrd's modules alone. Never does: let a
-//! configuration of the host, or modules that are not inside, into the index.
+//! Owns: running depmod from the tools tree over exactly the modules of a tree, the root's or the
+//! initrd's, and that none is left without one that it needs. Never does: let a configuration of the
+//! host, or modules that are not inside, into the index.
 //! Invariant: the index depends on the modules and the tools; it is checked before it is taken.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use super::tools::Tools;
-use crate::initrd::{INDEXES, MODULES, check_index};
+use crate::cache::{Cache, Key};
+use crate::initrd::{DEPENDENCIES, INDEXES, MODULES, check_index, check_needs};
 use crate::tree::{Kind, Tree};
+
+const CODE: [&str; 3] = [
+    include_str!("depmod.rs"),
+    include_str!("../initrd/index.rs"),
+    include_str!("../initrd/modules.rs"),
+];
 
 /// Adds the index of the modules for kernel `version` that are in `initrd`; works in `scratch`.
 pub fn add(initrd: &mut Tree, version: &str, tools: &Tools, scratch: &Path) -> Result<()> {
+    let dir = run(initrd, version, tools, scratch)?;
+    take(initrd, version, &INDEXES, &dir)
+}
+
+/// Replaces the root's index, which the packages made before overlays removed modules. `made_of` are
+/// the texts that decide which modules `root` has: with the same ones, nothing is run again.
+pub fn renew(
+    root: &mut Tree,
+    version: &str,
+    tools: &Tools,
+    cache: &Cache,
+    made_of: &[(&str, &[u8])],
+) -> Result<()> {
+    check_needs(root)?;
+    let kept: Vec<&str> = INDEXES.into_iter().chain([DEPENDENCIES]).collect();
+    let mut key = Key::new("modules", 1, &CODE).guarded();
+    for (name, text) in made_of {
+        key = key.with(name, text);
+    }
+    let step = cache.step(&key, |dir| {
+        let scratch = cache.scratch("depmod")?;
+        let made = run(root, version, tools, scratch.path())?;
+        for name in &kept {
+            fs::copy(made.join(name), dir.join(name)).with_context(|| format!("keeping {name}"))?;
+        }
+        scratch.close()
+    })?;
+    let base = format!("{MODULES}/{version}");
+    let old: Vec<String> = root
+        .children(&base)
+        .filter(|(_, node)| matches!(node.kind, Kind::File(_)))
+        .map(|(path, _)| path.to_owned())
+        .filter(|path| is_index(path, &base))
+        .collect();
+    for path in old {
+        root.remove(&path);
+    }
+    take(root, version, &kept, &step.dir)
+}
+
+/// Whether depmod made the file: what it reads, it does not make.
+fn is_index(path: &str, base: &str) -> bool {
+    let name = path[base.len()..].trim_start_matches('/');
+    let read = [
+        "modules.order",
+        "modules.builtin",
+        "modules.builtin.modinfo",
+    ];
+    name.starts_with("modules.") && !name.contains('/') && !read.contains(&name)
+}
+
+/// Runs depmod over the tree's modules and returns the directory with what it made, checked.
+fn run(tree: &Tree, version: &str, tools: &Tools, scratch: &Path) -> Result<PathBuf> {
     let base = format!("{MODULES}/{version}");
     let dir = scratch.join(&base);
     let mut modules = BTreeSet::new();
-    for (path, node) in initrd.children(&base) {
+    for (path, node) in tree.children(&base) {
         let Kind::File(content) = &node.kind else {
             continue;
         };
+        if is_index(path, &base) {
+            continue;
+        }
         let to = scratch.join(path);
         let parent = to.parent().unwrap_or(scratch);
         fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
@@ -45,15 +109,20 @@ pub fn add(initrd: &mut Tree, version: &str, tools: &Tools, scratch: &Path) -> R
         .arg(version)
         .run()
         .context("making the module index")?;
-    let read = |name: &str| {
-        let path = dir.join(name);
-        fs::read(&path).with_context(|| format!("reading {}", path.display()))
-    };
     check_index(&modules, |name| {
-        String::from_utf8(read(name)?).with_context(|| format!("{name} is not text"))
+        let path = dir.join(name);
+        fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
     })?;
-    for name in INDEXES {
-        initrd.insert_bytes(&format!("{base}/{name}"), 0o644, read(name)?)?;
+    Ok(dir)
+}
+
+fn take(tree: &mut Tree, version: &str, names: &[&str], dir: &Path) -> Result<()> {
+    for name in names {
+        let path = dir.join(name);
+        let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        let path = format!("{MODULES}/{version}/{name}");
+        tree.remove(&path);
+        tree.insert_bytes(&path, 0o644, bytes)?;
     }
     Ok(())
 }

@@ -86,7 +86,7 @@ fn passthrough_conf(board: &Board) -> String {
     conf
 }
 
-/// repart.d(5) definitions of the partitions made on first boot.
+/// repart.d(5) definitions of the partitions made on first boot. They are taken in the order of their names.
 fn repart_definitions(appliance: &Appliance) -> Vec<(String, String)> {
     appliance
         .layout()
@@ -114,7 +114,7 @@ fn repart_definitions(appliance: &Appliance) -> Vec<(String, String)> {
                     part.weight
                 }
             );
-            (format!("{:02}-{}.conf", part.number * 10, part.label), text)
+            (format!("{:03}-{}.conf", part.number * 10, part.label), text)
         })
         .collect()
 }
@@ -232,4 +232,25 @@ pub fn add(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_names_of_definitions_sort_as_the_partitions_lie() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../appliances/roamcore.toml");
+        let appliance = roamcore_spec::load::document::<Appliance>(&path).unwrap();
+        let appliance = appliance.into_value();
+        let mut names: Vec<String> = repart_definitions(&appliance)
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        names.sort();
+        let labels: Vec<&str> = names.iter().map(|name| &name[4..name.len() - 5]).collect();
+        assert_eq!(labels, ["identity", "state", "guests", "video", "backup"]);
+    }
 }

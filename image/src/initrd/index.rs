@@ -1,8 +1,8 @@
-//! The index of the initrd's own modules.
+//! The index of a tree's own modules.
 //!
 //! Owns: which of depmod's files are carried, and the proof that they name nothing which is not
-//! inside. Never does: write an index; depmod from the locked tools does, over exactly the initrd's
-//! modules.
+//! inside. Never does: write an index; depmod from the locked tools does, over exactly a
+//! tree's modules.
 //! Invariant: each module that the index names has its file, and each file is in the index.
 
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ pub const INDEXES: [&str; 9] = [
 ];
 
 /// Checks depmod's texts, which it writes beside the binary files with the same content. `files` are
-/// the initrd's modules, relative to the kernel's directory; `text` gives a file of depmod's.
+/// the tree's modules, relative to the kernel's directory; `text` gives a file of depmod's.
 pub fn check_index(files: &BTreeSet<String>, text: impl Fn(&str) -> Result<String>) -> Result<()> {
     let mut indexed = BTreeSet::new();
     for line in text("modules.dep")?.lines() {
@@ -35,11 +35,11 @@ pub fn check_index(files: &BTreeSet<String>, text: impl Fn(&str) -> Result<Strin
         indexed.insert(file.to_owned());
         let named = needs.split_whitespace().chain([file]);
         if let Some(missing) = named.into_iter().find(|path| !files.contains(*path)) {
-            bail!("modules.dep names {missing}, which is not in the initrd");
+            bail!("modules.dep names {missing}, which is not there");
         }
     }
     if let Some(left) = files.difference(&indexed).next() {
-        bail!("modules.dep lacks {left}, which is in the initrd and could not be loaded by name");
+        bail!("modules.dep lacks {left}, which is there and could not be loaded by name");
     }
     let modules: BTreeSet<String> = files.iter().map(|file| module_name(file)).collect();
     // The word of a line that is a module of this kernel; what it softly depends on may be missing.
@@ -53,9 +53,7 @@ pub fn check_index(files: &BTreeSet<String>, text: impl Fn(&str) -> Result<Strin
         for line in text(name)?.lines().filter(|line| !line.starts_with('#')) {
             let module = line.split_whitespace().nth(word).unwrap_or_default();
             if !modules.contains(&module_name(module)) {
-                bail!(
-                    "{name} names the module `{module}`, which is not in the initrd (line `{line}`)"
-                );
+                bail!("{name} names the module `{module}`, which is not there (line `{line}`)");
             }
         }
     }

@@ -21,7 +21,7 @@ use crate::tree::{Kind, Node, Tree};
 pub use archives::archives;
 pub use cpio::write_cpio;
 pub use index::{INDEXES, check_index};
-pub use modules::{ROOT as MODULES, kernel_version};
+pub use modules::{DEPENDENCIES, ROOT as MODULES, check_needs, kernel_version};
 
 const UNITS: &str = "usr/lib/systemd/system";
 /// Says which release this is.

@@ -14,6 +14,8 @@ use crate::tree::Tree;
 /// Where kernels keep their modules.
 pub const ROOT: &str = "usr/lib/modules";
 /// What the kernel's build says of its modules; depmod reads them too.
+/// Which module needs which others, as text; here alone the builder looks them up.
+pub const DEPENDENCIES: &str = "modules.dep";
 const ORDER: &str = "modules.order";
 const LISTS: [&str; 2] = ["modules.builtin", "modules.builtin.modinfo"];
 
@@ -90,6 +92,23 @@ fn order(kernel: &str, initrd: &Tree, base: &str) -> String {
         .collect()
 }
 
+/// Checks that each module in the image has those that it needs: overlays remove modules by their
+/// place in the kernel's tree, which says little about who needs whom.
+pub fn check_needs(image: &Tree) -> Result<()> {
+    let base = format!("{ROOT}/{}", kernel_version(image)?);
+    let there = |path: &str| image.get(&format!("{base}/{path}")).is_some();
+    let text = image.text(&format!("{base}/{DEPENDENCIES}"))?;
+    for (file, needs) in text.lines().filter_map(|line| line.split_once(':')) {
+        let lost = needs.split_whitespace().find(|path| !there(path));
+        if let (true, Some(lost)) = (there(file), lost) {
+            bail!(
+                "an overlay removes the kernel module {lost}, but keeps {file}, which needs it; correct its [remove]"
+            );
+        }
+    }
+    Ok(())
+}
+
 fn uncompressed(path: &str) -> &str {
     path.find(".ko").map_or(path, |at| &path[..at + 3])
 }
@@ -155,6 +174,25 @@ mod tests {
         assert!(initrd.get("usr/lib/modules/6.12/updates/own.ko").is_none());
         let error = add(&image(), &mut initrd, ["zfs".to_owned()].into_iter()).unwrap_err();
         assert!(error.to_string().contains("zfs is not in this kernel"));
+    }
+
+    #[test]
+    fn a_module_does_not_stay_without_those_it_needs() {
+        check_needs(&image()).unwrap();
+        let without = |gone: &[&str]| {
+            let mut tree = image();
+            for path in gone {
+                assert!(tree.remove(&format!("usr/lib/modules/6.12/kernel/{path}.ko.xz")));
+            }
+            check_needs(&tree)
+        };
+        without(&["a-b"]).unwrap();
+        without(&["a-b", "c"]).unwrap();
+        let error = without(&["c"]).unwrap_err().to_string();
+        assert!(
+            error.contains("kernel/c.ko.xz") && error.contains("kernel/a-b.ko.xz"),
+            "{error}"
+        );
     }
 
     #[test]
