@@ -11,8 +11,12 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 
-/// Where `program` is, also in the sbin directories that an ordinary user's PATH lacks.
+/// Where `program` is, also in the sbin directories that an ordinary user's PATH lacks. One with a slash is a path, as
+/// everywhere.
 pub fn find(program: &str) -> Option<PathBuf> {
+    if program.contains('/') {
+        return Some(PathBuf::from(program)).filter(|path| path.is_file());
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let sbin = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
     std::env::split_paths(&path)
@@ -196,6 +200,12 @@ mod tests {
             error.to_string(),
             "`sh -c 'echo why >&2; exit 3'` ended with exit status: 3: why"
         );
+    }
+
+    #[test]
+    fn a_path_is_not_looked_for() {
+        assert_eq!(find("src/tool.rs"), Some("src/tool.rs".into()));
+        assert_eq!(find("src/no-such-tool"), None);
     }
 
     #[test]

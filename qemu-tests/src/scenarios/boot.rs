@@ -55,6 +55,12 @@ fn run(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
         first.fact("tpm")?
     );
     proofs.push("the TPM 2.0 is there as /dev/tpmrm0".into());
+    let io = first.fact("io")?;
+    ensure!(
+        io.contains("[bfq]") && io.contains("default 20"),
+        "nothing makes the update service wait for others' I/O: `{io}`"
+    );
+    proofs.push("the disk's scheduler is BFQ and the update service's weight a fifth".into());
     check_names(&ctx.image()?.spec()?, &first.facts)?;
     check_journal(first.fact("journal")?)?;
 

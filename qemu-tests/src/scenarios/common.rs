@@ -73,6 +73,10 @@ const FURTHER: &[(&str, &str)] = &[
         "timeout 20 getent ahostsv4 localhost | head -n 1 || true",
     ),
     (
+        "io",
+        "cat /sys/block/nvme0n1/queue/scheduler /sys/fs/cgroup/system.slice/roamcore.service/io.bfq.weight",
+    ),
+    (
         "tpm",
         "echo $([ -e /dev/tpmrm0 ] && echo 1) $(cat /sys/class/tpm/tpm0/tpm_version_major 2>/dev/null)",
     ),
