@@ -10,6 +10,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Map, Value, json};
 
+#[path = "../../image/tests/support/skip.rs"]
+mod skip;
+
 /// Answers with an object: name of each refused document, its complaints.
 const VALIDATE: &str = "
 import json, jsonschema, sys
@@ -88,8 +91,7 @@ fn schemas_accept_ours_and_refuse_wrong_ones() {
         .stderr(Stdio::null())
         .status();
     if !there.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: python3 with jsonschema is not installed (python3-jsonschema)");
-        return;
+        return skip::skip("python3 with jsonschema is not installed (python3-jsonschema)");
     }
     for (kind, bad, complaint) in BAD {
         let mut asked: Map<String, Value> = documents(kind)

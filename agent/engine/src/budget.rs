@@ -1,9 +1,13 @@
 //! Data volume: what was used and what is left.
 //!
 //! Owns: the counters of the day and the month. Never does: read a clock. Invariant: a clock that jumps back never gives
-//! bytes back; without a clock the bytes count for the last day that was known.
+//! bytes back, and neither does its return; without a clock the bytes count for the last day that was known.
 
 use serde::{Deserialize, Serialize};
+
+/// Days by which a clock may go back and still be the same one: time zones, a network that is wrong, a dead battery's
+/// memory of the last boot.
+const FARTHEST_BACK: i64 = 7;
 
 /// What to do when it is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -42,10 +46,15 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Follows the clock.
+    /// Follows the clock. Days are only left behind, unless the clock was so far ahead that waiting for it to be right
+    /// again would be worse: then it is followed back, and the bytes stay.
     pub fn at(self, unix: Option<i64>) -> Self {
         let Some(unix) = unix else { return self };
-        let day = unix.div_euclid(86_400);
+        let clock = unix.div_euclid(86_400);
+        let day = match self.day - clock {
+            1..=FARTHEST_BACK => self.day,
+            _ => clock,
+        };
         let month = month_of(day);
         Self {
             day,
@@ -157,6 +166,20 @@ mod tests {
             for later in [usage.at(None), usage.at(Some(start.saturating_sub(back)))] {
                 prop_assert_eq!((later.day_bytes, later.month_bytes), (used, used));
             }
+        }
+
+        #[test]
+        fn the_return_of_a_clock_gives_nothing_back(start in 0i64..4_000_000_000, back in 0i64..6 * 86_400, used in 0..u64::MAX / 2) {
+            let usage = Usage::default().at(Some(start)).plus(used);
+            let back = usage.at(Some(start - back)).plus(1);
+            prop_assert_eq!(back.at(Some(start)), Usage { day_bytes: used + 1, month_bytes: used + 1, ..usage });
+        }
+
+        #[test]
+        fn a_clock_that_was_years_ahead_is_not_waited_for(start in 0i64..2_000_000_000, ahead in 1i64..50, used: u64) {
+            let usage = Usage::default().at(Some(start + ahead * 31_556_952)).plus(used).at(Some(start));
+            prop_assert_eq!(usage.day_bytes, used);
+            prop_assert_eq!(usage.at(Some(start + 86_400)).day_bytes, 0);
         }
     }
 }

@@ -10,7 +10,6 @@
 
 mod documents;
 mod fill;
-mod image;
 mod known;
 mod pass;
 mod slots;
@@ -22,7 +21,6 @@ use std::ops::Range;
 use crate::facts::{Evidence, Facts, Target};
 use crate::record::Memory;
 
-pub use image::ImageError;
 pub use slots::{SlotDevice, Surroundings};
 pub use trust::Identity;
 
@@ -201,7 +199,16 @@ pub trait Device {
     /// Makes the idle slot unbootable and unmountable. Its data stays as a source of chunks.
     fn invalidate(&mut self) -> Result<(), DeviceError>;
 
-    /// Plans root and UKI; fetches and writes the idle slot's root. Resumes by looking at what is there.
+    /// Plans root and UKI by what both slots hold, and asks `watch` whether that may be. Writes nothing: an update that is
+    /// refused here leaves the way back as it was.
+    fn plan(
+        &mut self,
+        target: &Target,
+        payload: &mut dyn Payload,
+        watch: &mut dyn Watch,
+    ) -> Result<(), DeviceError>;
+
+    /// Fetches and writes the idle slot's root by the plan that was made last.
     fn write(
         &mut self,
         target: &Target,

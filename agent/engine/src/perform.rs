@@ -131,7 +131,9 @@ impl Hands<'_> {
             meter: self.watch.meter,
         };
         let watch = &mut self.watch;
-        // An entry of an earlier, forgotten attempt must not boot what is half written.
+        self.device.plan(target, &mut metered, watch)?;
+        // From here on the slot is no way back; an entry of an earlier, forgotten attempt must not boot what is half
+        // written.
         self.device.disarm()?;
         self.device.invalidate()?;
         self.device.write(target, &mut metered, watch)?;

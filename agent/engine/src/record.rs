@@ -127,7 +127,7 @@ pub enum Phase {
         job: Job,
         /// With what.
         target: Target,
-        /// The first plan, against which limits were judged.
+        /// The first plan, against which limits were judged. Without one the idle slot is as it was.
         plan: Option<PlanFacts>,
     },
     /// The idle slot holds the release, read back; no boot entry yet. Last phase that can be cancelled.

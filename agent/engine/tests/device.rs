@@ -267,7 +267,6 @@ fn what_is_paid_is_what_was_asked_for() {
     let Judgement::Wanted(target) = judged else {
         panic!("{judged:?}");
     };
-    device.invalidate().unwrap();
     let size = |name: &str| fs::metadata(place.join(name)).unwrap().len();
     let indexes = size("root.index") + size("uki.index");
 
@@ -275,13 +274,13 @@ fn what_is_paid_is_what_was_asked_for() {
         most: indexes - 1,
         ..Purse::default()
     };
-    let error = device.write(&target, &mut payload(None), &mut purse);
+    let error = device.plan(&target, &mut payload(None), &mut purse);
     assert_eq!(error.unwrap_err().to_string(), "too dear");
     assert_eq!(purse.ahead.unwrap().download_bytes, indexes);
     assert_eq!((purse.planned, counted(&counter)), (None, 0));
 
     purse.most = indexes;
-    let error = device.write(&target, &mut payload(None), &mut purse);
+    let error = device.plan(&target, &mut payload(None), &mut purse);
     assert_eq!(error.unwrap_err().to_string(), "too dear");
     assert_eq!(counted(&counter), indexes, "no frame");
     let asked = purse.planned.unwrap();
@@ -292,9 +291,13 @@ fn what_is_paid_is_what_was_asked_for() {
     assert!(whole > payload_bytes + indexes, "{asked:?}");
     purse.most = u64::MAX;
     device
-        .write(&target, &mut payload(None), &mut purse)
+        .plan(&target, &mut payload(None), &mut purse)
         .unwrap();
     let asked = purse.planned.unwrap();
+    device.invalidate().unwrap();
+    device
+        .write(&target, &mut payload(None), &mut purse)
+        .unwrap();
     assert_eq!(purse.ahead.unwrap().download_bytes, 0);
     device.read_back(&target, &mut purse).unwrap();
     device.publish(&target).unwrap();

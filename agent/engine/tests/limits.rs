@@ -8,6 +8,7 @@
 
 mod world;
 
+use roamcore_engine::facts::Entry;
 use roamcore_engine::policy::{Ask, Limits, Soft};
 use roamcore_engine::{Event, LocalOffer, Reply, Trouble};
 use world::releases::{FRAME, FRAMES, delta};
@@ -94,18 +95,30 @@ fn a_local_file_goes_before_a_servers_unarmed_action() {
 #[test]
 fn fail_instead_of_full() {
     let mut world = world();
+    assign(&world, 2, Kind::Forced);
+    world.settle();
+    assert_eq!(world.running(), 2);
+    let before = world.core.borrow().fetched;
     world.policy.limits = Limits {
         download_bytes: None,
         percent_of_full: Some(10),
     };
-    let action = assign(&world, 2, Kind::Forced);
+    let action = assign(&world, 3, Kind::Forced);
     world.settle();
     assert_eq!(status(&world, &action), Status::Error);
     let details = last_details(&world);
     let full = FRAMES * FRAME;
-    let wanted = format!("needs {} of {full} bytes of a full download", delta(1, 2));
+    let wanted = format!("needs {} of {full} bytes of a full download", delta(2, 3));
     assert!(details[0].contains(&wanted), "{details:?}");
-    assert_eq!(world.core.borrow().fetched, FRAME, "the manifest only");
+    let core = world.core.borrow();
+    assert_eq!(core.fetched - before, FRAME, "the manifest only");
+    let idle = core.disk.idle();
+    assert_eq!(
+        (idle.number, idle.entry),
+        (1, Entry::Committed),
+        "the way back is left as it was"
+    );
+    drop(core);
     world.check();
 }
 

@@ -20,6 +20,7 @@ use crate::esp::EspTree;
 use crate::fence::EspFence;
 use crate::media::{Block, Media, Part};
 use crate::seal::{self, RootSpec, Verified};
+use crate::slots::Reader;
 use crate::table;
 
 /// The idle slot. Only [`crate::Slots::idle`] makes one.
@@ -124,6 +125,16 @@ impl<'a> IdleSlot<'a> {
         }
     }
 
+    /// What lies where a root of `size` bytes will be, to be read.
+    ///
+    /// # Errors
+    /// The slot is too small.
+    pub fn present(&self, size: u64) -> Result<Reader, SlotError> {
+        let block = self.media.read(self.slot, Part::Data)?;
+        holds(block.as_ref(), size)?;
+        Ok(Reader::of_first(block, size))
+    }
+
     /// The root's partition, to be written.
     ///
     /// # Errors
@@ -131,14 +142,7 @@ impl<'a> IdleSlot<'a> {
     pub fn target(&self, size: u64) -> Result<Target, SlotError> {
         self.require_invalid()?;
         let block = self.media.write_idle(Part::Data)?;
-        if size > block.size() {
-            return Err(SlotError::TooLarge {
-                what: "the root",
-                needed: size,
-                path: block.path().to_owned(),
-                size: block.size(),
-            });
-        }
+        holds(block.as_ref(), size)?;
         Ok(Target { block, size })
     }
 
@@ -233,6 +237,19 @@ impl<'a> IdleSlot<'a> {
         }
         Ok(())
     }
+}
+
+/// Refuses a root that does not fit.
+fn holds(block: &dyn Block, size: u64) -> Result<(), SlotError> {
+    if size > block.size() {
+        return Err(SlotError::TooLarge {
+            what: "the root",
+            needed: size,
+            path: block.path().to_owned(),
+            size: block.size(),
+        });
+    }
+    Ok(())
 }
 
 /// The idle slot's root while it is written.

@@ -136,6 +136,11 @@ impl Reader {
         Self { block, size }
     }
 
+    /// The first `size` bytes of a block.
+    pub(crate) fn of_first(block: Box<dyn Block>, size: u64) -> Self {
+        Self { block, size }
+    }
+
     /// Bytes of the root as its tree says, or of the partition when there is no tree; bytes of the UKI.
     #[must_use]
     pub fn size(&self) -> u64 {

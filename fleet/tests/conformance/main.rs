@@ -69,6 +69,11 @@ async fn all_of_it() -> ExitCode {
         .into_iter()
         .filter(|case| filters.is_empty() || filters.iter().any(|part| case.name.contains(part)))
         .collect();
+    // The names that `cargo test NAME` gives to every program of tests may be of another one.
+    if chosen.is_empty() && which.is_some() {
+        eprintln!("no case has a name with {filters:?}; --list has them all");
+        return ExitCode::FAILURE;
+    }
     let chosen = Rc::new(chosen);
     if arguments.iter().any(|one| one == "--list") {
         chosen

@@ -416,9 +416,10 @@ fn stamp(agent: &Path) -> String {
     };
     let trees = DOCUMENTS.map(|name| format!("{:02x?}", nar::hash(&source().join(name)).unwrap()));
     format!(
-        "{}\n{}\n{}\n",
+        "{}\n{}\n{}\n{}\n",
         of(Path::new(BUILDER)),
         of(agent),
+        of(&agent.with_file_name("roamcore")),
         trees.join("\n")
     )
 }

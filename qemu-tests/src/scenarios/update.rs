@@ -9,6 +9,8 @@ mod changes;
 pub mod faults;
 mod road;
 
+use std::time::Duration;
+
 use anyhow::{Context as _, ensure};
 
 use crate::context::Ctx;
@@ -19,7 +21,7 @@ use crate::scenarios::bench::service_up;
 use road::{Kind, Offer, Road, UPDATE_SECONDS};
 
 /// Seconds of the service's life before each kill: in its start, in the plan, in the fetch.
-const KILLED_AFTER: [u32; 3] = [2, 12, 25];
+const KILLED_AFTER: [u64; 3] = [2, 12, 25];
 const NEEDS: &[Need] = &[Need::Image, Need::Builder, Need::Lan, Need::Fleet];
 
 /// The row.
@@ -138,9 +140,8 @@ fn hung(guest: &mut Guest) -> anyhow::Result<String> {
 fn killed(guest: &mut Guest) -> anyhow::Result<()> {
     for seconds in KILLED_AFTER {
         service_up(guest)?;
-        guest.ok(&format!(
-            "sleep {seconds}; systemctl kill --signal=KILL roamcore.service"
-        ))?;
+        std::thread::sleep(Duration::from_secs(seconds));
+        guest.ok("systemctl kill --signal=KILL roamcore.service")?;
     }
     service_up(guest)
 }

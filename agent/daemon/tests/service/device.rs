@@ -162,10 +162,10 @@ impl Device for Hands {
         Ok(())
     }
 
-    fn write(
+    fn plan(
         &mut self,
         target: &Target,
-        payload: &mut dyn Payload,
+        _: &mut dyn Payload,
         watch: &mut dyn Watch,
     ) -> Result<(), DeviceError> {
         let total = target.root_bytes;
@@ -174,7 +174,16 @@ impl Device for Hands {
             full_bytes: total,
             write_bytes: total,
             requests: 1,
-        })?;
+        })
+    }
+
+    fn write(
+        &mut self,
+        target: &Target,
+        payload: &mut dyn Payload,
+        watch: &mut dyn Watch,
+    ) -> Result<(), DeviceError> {
+        let total = target.root_bytes;
         let start = self.0.disk(|disk| disk.written.len() as u64);
         payload.fetch("root.000", start..total, &mut |piece| {
             let done = self.0.disk(|disk| {

@@ -49,6 +49,13 @@ fn uki(update: &Update) -> Image<'_> {
     }
 }
 
+/// A plan that was accepted, with the index that it is of.
+pub(super) struct Planned {
+    manifest: Digest,
+    index: Index,
+    plan: Plan,
+}
+
 impl<'a> Image<'a> {
     fn fetched_by<'b>(&self, payload: &'b mut dyn Payload) -> Parts<'b> {
         let names = self.parts.iter().map(|part| part.name.to_string());
@@ -102,31 +109,35 @@ impl SlotDevice {
         }
     }
 
-    pub(super) fn fill(
+    pub(super) fn plan_root(
         &mut self,
         target: &Target,
         payload: &mut dyn Payload,
         watch: &mut dyn Watch,
     ) -> Result<(), DeviceError> {
+        self.planned = None;
         let update = self.documents.update(&target.manifest)?;
         let ahead = self.ahead(target, &update);
         watch.ahead(ahead)?;
-        let image = root(&update);
-        let index = self.index(target, &image, payload)?;
+        let index = self.index(target, &root(&update), payload)?;
         let uki_index = self.index(target, &uki(&update), payload)?;
-        let idle = self.idle()?;
-        let out = idle
-            .target(update.root.size)
+        let here = self
+            .idle()?
+            .present(update.root.size)
             .map_err(|error| slot_error(&error))?;
         let running = self
             .slots
             .running_root()
             .map_err(|error| slot_error(&error))?;
-        let (here, there) = (Writable(&out), Readable(&running));
-        let mut watched = Watched::new(watch, Stage::Writing);
-        let options = options(self.distrust);
-        let plan = Plan::make(&index, Some(&there), &here, &options, &mut watched)
-            .map_err(|error| watched.stopped.take().unwrap_or_else(|| passing(&error)))?;
+        let mut watched = Watched::new(watch, Stage::Planning);
+        let plan = Plan::make(
+            &index,
+            Some(&Readable(&running)),
+            &Readable(&here),
+            &options(self.distrust),
+            &mut watched,
+        )
+        .map_err(|error| watched.stopped.take().unwrap_or_else(|| passing(&error)))?;
         let uki = self.predict_uki(&update, &uki_index, &mut watched)?;
         watched.watch.planned(PlanFacts {
             download_bytes: ahead.download_bytes + plan.download_bytes() + uki.download,
@@ -137,6 +148,40 @@ impl SlotDevice {
             write_bytes: plan.write_bytes() + uki.copied + uki.zeroed + uki.fetched,
             requests: ahead.requests + plan.requests() + uki.requests,
         })?;
+        self.planned = Some(Planned {
+            manifest: target.manifest,
+            index,
+            plan,
+        });
+        Ok(())
+    }
+
+    pub(super) fn fill(
+        &mut self,
+        target: &Target,
+        payload: &mut dyn Payload,
+        watch: &mut dyn Watch,
+    ) -> Result<(), DeviceError> {
+        let planned = self
+            .planned
+            .take()
+            .filter(|planned| planned.manifest == target.manifest);
+        let Some(Planned { index, plan, .. }) = planned else {
+            let reason = "there is no plan for this update";
+            return Err(DeviceError::new(Trouble::Passing, reason));
+        };
+        let update = self.documents.update(&target.manifest)?;
+        let image = root(&update);
+        let idle = self.idle()?;
+        let out = idle
+            .target(update.root.size)
+            .map_err(|error| slot_error(&error))?;
+        let running = self
+            .slots
+            .running_root()
+            .map_err(|error| slot_error(&error))?;
+        let (here, there) = (Writable(&out), Readable(&running));
+        let mut watched = Watched::new(watch, Stage::Writing);
         watched.total = Some(plan.write_bytes());
         let mut parts = image.fetched_by(payload);
         apply(&index, &plan, Some(&there), &here, &mut parts, &mut watched)

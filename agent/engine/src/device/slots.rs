@@ -13,6 +13,7 @@ use roamcore_slots::{
 };
 
 use super::documents::Documents;
+use super::fill::Planned;
 use super::known::Known;
 use super::pass::{passing, slot_error, watched};
 use super::trust::{Circumstances, Identity, Trust};
@@ -47,6 +48,8 @@ pub struct SlotDevice {
     surroundings: Box<dyn Surroundings>,
     /// Of the slot as this process read it back.
     proof: Option<Verified>,
+    /// How the root will come about; made right before it is carried out.
+    pub(super) planned: Option<Planned>,
     /// Every chunk was right and the whole was not: the next plan believes nothing that is on the device.
     pub(super) distrust: bool,
     /// The same of the UKI.
@@ -79,6 +82,7 @@ impl SlotDevice {
             known,
             surroundings,
             proof: None,
+            planned: None,
             distrust: false,
             distrust_uki: false,
             rotten: None,
@@ -263,6 +267,15 @@ impl Device for SlotDevice {
         self.idle()?
             .invalidate()
             .map_err(|error| slot_error(&error))
+    }
+
+    fn plan(
+        &mut self,
+        target: &Target,
+        payload: &mut dyn Payload,
+        watch: &mut dyn Watch,
+    ) -> Result<(), DeviceError> {
+        self.plan_root(target, payload, watch)
     }
 
     fn write(

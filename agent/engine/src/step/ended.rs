@@ -260,7 +260,11 @@ impl Turn<'_> {
 
     fn give_up(&mut self, error: &DeviceError) {
         match self.record.phase.clone() {
-            Phase::Offered { job } => {
+            // Without a plan the idle slot was not touched: the way back stays.
+            Phase::Offered { job }
+            | Phase::Writing {
+                job, plan: None, ..
+            } => {
                 self.enter(Phase::Idle);
                 self.conclude(&job, Verdict::Failed, error.code, vec![error.to_string()]);
             }

@@ -154,7 +154,11 @@ impl Turn<'_> {
                 asker: Asker::Server,
                 ..
             } => self.deny(),
-            Phase::Offered { job } | Phase::AwaitingConfirmation { job, .. } => {
+            Phase::Offered { job }
+            | Phase::AwaitingConfirmation { job, .. }
+            | Phase::Writing {
+                job, plan: None, ..
+            } => {
                 self.enter(Phase::Idle);
                 self.conclude(&job, Verdict::Failed, 0, vec![CANCELLED.to_owned()]);
                 self.reply(Reply::Accepted);

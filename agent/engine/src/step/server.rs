@@ -202,7 +202,9 @@ impl Turn<'_> {
             .cloned();
         if let Some(job) = ours {
             match &self.record.phase {
-                Phase::AwaitingConfirmation { .. } | Phase::Offered { .. } => {
+                Phase::AwaitingConfirmation { .. }
+                | Phase::Offered { .. }
+                | Phase::Writing { plan: None, .. } => {
                     self.enter(Phase::Idle);
                     self.accept_cancel(action, &job);
                 }

@@ -19,11 +19,20 @@ pub struct FakeDevice {
     core: Shared,
 }
 
+/// What a slot holds, frame by frame.
+type Frames = Vec<Option<u64>>;
+
 impl FakeDevice {
     pub fn new(core: &Shared) -> Self {
         Self {
             core: Rc::clone(core),
         }
+    }
+
+    /// What both slots hold, the idle one first.
+    fn held(core: &mut Core) -> Result<(Frames, Frames), DeviceError> {
+        let frames = (&core.disk.idle().frames, &core.disk.running().frames);
+        Ok((frames.0.clone(), frames.1.clone()))
     }
 
     /// One step on the disk, with a boundary before and after it.
@@ -102,6 +111,24 @@ impl Device for FakeDevice {
         })
     }
 
+    fn plan(
+        &mut self,
+        target: &Target,
+        _: &mut dyn Payload,
+        watch: &mut dyn Watch,
+    ) -> Result<(), DeviceError> {
+        let (here, there) = self.step("plan", Self::held)?;
+        let known = |content: u64| here.contains(&Some(content)) || there.contains(&Some(content));
+        let wanted = (0..FRAMES).map(|at| frame(target.release.sequence, at));
+        let missing = wanted.filter(|content| !known(*content)).count() as u64;
+        watch.planned(PlanFacts {
+            download_bytes: missing * FRAME,
+            full_bytes: FRAMES * FRAME,
+            write_bytes: FRAMES * FRAME,
+            requests: 1,
+        })
+    }
+
     fn write(
         &mut self,
         target: &Target,
@@ -109,21 +136,9 @@ impl Device for FakeDevice {
         watch: &mut dyn Watch,
     ) -> Result<(), DeviceError> {
         let number = target.release.sequence;
-        let (here, there) = self.step("plan", |core| {
-            Ok((
-                core.disk.idle().frames.clone(),
-                core.disk.running().frames.clone(),
-            ))
-        })?;
+        let (here, there) = self.step("begin", Self::held)?;
         let known = |content: u64| here.contains(&Some(content)) || there.contains(&Some(content));
         let wanted: Vec<u64> = (0..FRAMES).map(|at| frame(number, at)).collect();
-        let missing = wanted.iter().filter(|content| !known(**content)).count() as u64;
-        watch.planned(PlanFacts {
-            download_bytes: missing * FRAME,
-            full_bytes: FRAMES * FRAME,
-            write_bytes: FRAMES * FRAME,
-            requests: 1,
-        })?;
         let mut unsynced = 0;
         for (at, content) in wanted.iter().enumerate() {
             if here[at] == Some(*content) {
