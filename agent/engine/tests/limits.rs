@@ -103,6 +103,9 @@ fn fail_instead_of_full() {
         download_bytes: None,
         percent_of_full: Some(10),
     };
+    // The policy is read when the service starts.
+    cut_process(&mut world);
+    world.settle();
     let action = assign(&world, 3, Kind::Forced);
     world.settle();
     assert_eq!(status(&world, &action), Status::Error);
