@@ -100,34 +100,35 @@ fn faults(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
             "board",
         )?,
         state_full(&mut road, ctx)?,
-        spoilt(&mut road, ctx)?,
+        spoilt_root(&mut road, ctx)?,
+        spoilt_tree(&mut road, ctx)?,
     ];
     let bad = [
         Bad {
             what: "the initrd hangs",
-            version: "0.3.4",
-            sequence: 34,
+            version: "0.3.5",
+            sequence: 35,
             change: changes::hanging_initrd,
             why: &[USED_UP, NEVER_CAME_UP],
         },
         Bad {
             what: "PID 1 is frozen",
-            version: "0.3.5",
-            sequence: 35,
+            version: "0.3.6",
+            sequence: 36,
             change: changes::frozen_pid_1,
             why: &[USED_UP, "3 of them came as far", JOURNAL],
         },
         Bad {
             what: "the health gate hangs",
-            version: "0.3.6",
-            sequence: 36,
+            version: "0.3.7",
+            sequence: 37,
             change: changes::hanging_gate,
             why: &["deadline", JOURNAL],
         },
         Bad {
             what: "the update service dies again and again",
-            version: "0.3.7",
-            sequence: 37,
+            version: "0.3.8",
+            sequence: 38,
             change: changes::agent_dies,
             why: &["roamcore-health", JOURNAL],
         },
@@ -146,7 +147,7 @@ fn faults(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
     proofs.push(refused(
         &mut road,
         ctx,
-        &Offer::forced("0.3.11", 37, None),
+        &Offer::forced("0.3.12", 38, None),
         "sequence",
     )?);
     road.guest.discard();
@@ -267,10 +268,19 @@ fn state_full(road: &mut Road, ctx: &Ctx) -> anyhow::Result<String> {
     ))
 }
 
-/// A bit of the slot turns after it was proven and before it is booted.
-fn spoilt(road: &mut Road, ctx: &Ctx) -> anyhow::Result<String> {
+/// A bit of the idle slot turns after the slot was proven and before it is booted.
+fn turn_a_bit(road: &mut Road, partition: &str, offset: u64) -> anyhow::Result<()> {
+    road.guest.ok(&format!(
+        "d=/dev/disk/by-partlabel/{partition}; b=$(od -An -tu1 -j {offset} -N 1 $d) && \
+         printf \"\\\\x$(printf %x $((b ^ 16)))\" | dd of=$d bs=1 seek={offset} conv=notrunc,fsync status=none"
+    ))?;
+    Ok(())
+}
+
+/// The root's superblock: the slot's own service finds it when it mounts the root to carry settings over, and never
+/// arms the slot.
+fn spoilt_root(road: &mut Road, ctx: &Ctx) -> anyhow::Result<String> {
     let before = road.settled()?;
-    let other = other_slot(&before);
     let action = road.deploy(
         ctx,
         &Offer {
@@ -280,18 +290,46 @@ fn spoilt(road: &mut Road, ctx: &Ctx) -> anyhow::Result<String> {
     )?;
     road.written()?;
     let memory = service_memory(&mut road.guest)?;
-    let offset = crate::scenarios::corrupt::SUPERBLOCK;
-    road.guest.ok(&format!(
-        "d=/dev/disk/by-partlabel/{other}; b=$(od -An -tu1 -j {offset} -N 1 $d) && \
-         printf \"\\\\x$(printf %x $((b ^ 16)))\" | dd of=$d bs=1 seek={offset} conv=notrunc,fsync status=none"
-    ))?;
+    turn_a_bit(
+        road,
+        other_slot(&before),
+        crate::scenarios::corrupt::SUPERBLOCK,
+    )?;
+    road.guest.ok("roamcore confirm")?;
+    let told = road.over(action, TRIES_SECONDS)?;
+    let said = messages(&told);
+    ensure!(
+        told["status"] == "error" && said.contains("could not be armed"),
+        "the server was told {told}"
+    );
+    same(road, &before)?;
+    Ok(format!(
+        "a bit of the root's superblock turned after the write: still on {} {}; the server was told {said}; the service had \
+         needed {memory} KiB at most for the update",
+        before.slot, before.version
+    ))
+}
+
+/// The top of the hash tree: no block of the root is what its hash says, and dm-verity stops the first that reads one.
+fn spoilt_tree(road: &mut Road, ctx: &Ctx) -> anyhow::Result<String> {
+    let before = road.settled()?;
+    let action = road.deploy(
+        ctx,
+        &Offer {
+            hurry: Hurry::Soft,
+            ..Offer::forced("0.3.4", 34, Some(changes::overlay_and_arguments))
+        },
+    )?;
+    road.written()?;
+    let tree = other_slot(&before).replace("root", "verity");
+    // Behind the superblock, which has the first block.
+    turn_a_bit(road, &tree, 4096)?;
     road.guest.ok("roamcore confirm")?;
     road.trial(action).context("a damaged slot")?;
     let why =
         given_up(road, action, &before, &[USED_UP, NEVER_CAME_UP]).context("a damaged slot")?;
     Ok(format!(
-        "a bit of the slot turned after the write: back on {} {}; the server was told {why}; the service had needed \
-         {memory} KiB at most for the update",
+        "a bit of the hash tree turned after the write: back on {} {}; the server was told {why}",
         before.slot, before.version
     ))
 }
@@ -315,7 +353,7 @@ fn entry_lost(mut road: Road, ctx: &Ctx) -> anyhow::Result<(Road, String)> {
     let before = road.settled()?;
     let action = road.deploy(
         ctx,
-        &Offer::forced("0.3.8", 38, Some(changes::overlay_and_arguments)),
+        &Offer::forced("0.3.9", 39, Some(changes::overlay_and_arguments)),
     )?;
     road.trial(action)?;
     let mut gone = Vec::new();
@@ -342,7 +380,7 @@ fn entry_lost(mut road: Road, ctx: &Ctx) -> anyhow::Result<(Road, String)> {
 
 /// The network is gone when the trial begins: no reason to go back.
 fn network_dead(road: &mut Road, ctx: &Ctx) -> anyhow::Result<String> {
-    let offer = Offer::forced("0.3.9", 39, Some(changes::overlay_and_arguments));
+    let offer = Offer::forced("0.3.10", 40, Some(changes::overlay_and_arguments));
     let action = road.deploy(ctx, &offer)?;
     road.trial(action)?;
     link(road, false)?;
@@ -378,7 +416,7 @@ fn link(road: &mut Road, up: bool) -> anyhow::Result<()> {
 
 /// The power is cut in each of the three tries: the entry is armed again, and interruptions are no verdict.
 fn interrupted(mut road: Road, ctx: &Ctx) -> anyhow::Result<(Road, String)> {
-    let offer = Offer::forced("0.3.10", 40, Some(changes::overlay_and_arguments));
+    let offer = Offer::forced("0.3.11", 41, Some(changes::overlay_and_arguments));
     let action = road.deploy(ctx, &offer)?;
     road.trial(action)?;
     kernel_runs(&mut road).context("the first try")?;

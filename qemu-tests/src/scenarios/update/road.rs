@@ -7,6 +7,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 use crate::context::Ctx;
+use crate::error::Error;
 use crate::fleet::{self, Fleet, Hurry, Server, make_update};
 use crate::guest::Guest;
 use crate::hawkbit::HawkBit;
@@ -101,21 +102,22 @@ impl Road {
     pub fn trial(&mut self, action: i64) -> anyhow::Result<()> {
         let resets = self.guest.machine()?.resets();
         let deadline = self.guest.within(UPDATE_SECONDS);
-        self.guest.wait_reset(resets, deadline).with_context(|| {
-            let told = lan(&mut self.guest)
-                .ok()
-                .and_then(|lan| self.fleet.action(lan, DEVICE, action).ok());
-            format!(
-                "no trial began; the server knows: {}",
-                told.unwrap_or_default()
-            )
-        })?;
-        let told = self.fleet.action(lan(&mut self.guest)?, DEVICE, action)?;
-        ensure!(
-            told["active"] == Value::Bool(true),
-            "over before the trial: {told}"
-        );
-        Ok(())
+        loop {
+            let came = self.guest.wait_reset(resets, deadline.at_most(20));
+            let told = self.fleet.action(lan(&mut self.guest)?, DEVICE, action)?;
+            ensure!(
+                told["active"] == Value::Bool(true),
+                "over before the trial: {told}"
+            );
+            match came {
+                Ok(()) => return Ok(()),
+                Err(Error::Timeout { .. }) if !deadline.passed() => {}
+                Err(error) => {
+                    return Err(error)
+                        .with_context(|| format!("no trial began; the server knows: {told}"));
+                }
+            }
+        }
     }
 
     /// Waits until the update is written and only a person's word is missing.
