@@ -86,7 +86,6 @@ lint: tools
 # What CI runs, on a fresh clone too.
 ci: tools agent lint
     just test
-    just conformance hawkbit
     just fuzz
     just image
     target/release/roamcore-image verify {{image}}

@@ -232,7 +232,7 @@ impl Drop for Small {
 fn a_full_disk_for_outputs() {
     let Some(built) = built() else { return };
     // Room for the root but not for the hash tree's end; room for the image but not for its archive.
-    for mib in [100, 300, 400] {
+    for mib in [100, 200, 300] {
         let Some(small) = Small::new(mib) else { return };
         let out = small.0.path().join("out");
         let ran = run(built
