@@ -29,6 +29,9 @@ pub struct Hawkbit {
     state: tempfile::TempDir,
     properties: Vec<String>,
     process: Option<Child>,
+    // hawkBit keeps a file under its SHA-1, and looks for it before it moves it there: of two that upload the same bytes
+    // at once, one gets a 500.
+    uploads: tokio::sync::Mutex<()>,
 }
 
 /// A software module to upload.
@@ -70,6 +73,7 @@ impl Hawkbit {
             state: tempfile::tempdir()?,
             properties: properties.iter().map(|&one| one.to_owned()).collect(),
             process: None,
+            uploads: tokio::sync::Mutex::default(),
         };
         Ok(match hawkbit.spawn().await? {
             None => Ok(hawkbit),
@@ -232,6 +236,7 @@ impl Hawkbit {
         .into_bytes();
         body.extend_from_slice(bytes);
         body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        let _alone = self.uploads.lock().await;
         let answer = self
             .http
             .post(format!(

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use super::tools::Tools;
 use crate::cache::{Cache, Key};
 use crate::initrd::{DEPENDENCIES, INDEXES, MODULES, check_index, check_needs};
-use crate::tree::{Kind, Tree};
+use crate::tree::{Kind, Tree, listing};
 
 const CODE: [&str; 3] = [
     include_str!("depmod.rs"),
@@ -28,21 +28,25 @@ pub fn add(initrd: &mut Tree, version: &str, tools: &Tools, scratch: &Path) -> R
     take(initrd, version, &INDEXES, &dir)
 }
 
-/// Replaces the root's index, which the packages made before overlays removed modules. `made_of` are
-/// the texts that decide which modules `root` has: with the same ones, nothing is run again.
+/// Replaces the root's index, which the packages made before overlays changed which modules there are.
+/// With the same modules and `packages`, whose name says the tools too, nothing is run again.
 pub fn renew(
     root: &mut Tree,
     version: &str,
     tools: &Tools,
     cache: &Cache,
-    made_of: &[(&str, &[u8])],
+    packages: &[u8],
 ) -> Result<()> {
     check_needs(root)?;
     let kept: Vec<&str> = INDEXES.into_iter().chain([DEPENDENCIES]).collect();
-    let mut key = Key::new("modules", 1, &CODE).guarded();
-    for (name, text) in made_of {
-        key = key.with(name, text);
+    let mut modules = Tree::default();
+    for (path, node) in root.children(&format!("{MODULES}/{version}")) {
+        modules.insert(path, node.clone())?;
     }
+    let key = Key::new("modules", 2, &CODE)
+        .with("packages", packages)
+        .with("modules", listing(&modules)?.as_bytes())
+        .guarded();
     let step = cache.step(&key, |dir| {
         let scratch = cache.scratch("depmod")?;
         let made = run(root, version, tools, scratch.path())?;

@@ -154,12 +154,7 @@ fn make(
     fs::write(dir.join(KERNEL), vmlinuz).context("writing the kernel")?;
 
     let mut image = merge(base, inputs)?;
-    let removed = removed(inputs.sources);
-    let made_of = [
-        ("packages", step_name(packages)?),
-        ("removed", removed.as_bytes()),
-    ];
-    depmod::renew(&mut image, &kernel, tools, cache, &made_of)
+    depmod::renew(&mut image, &kernel, tools, cache, step_name(packages)?)
         .context("indexing the kernel's modules")?;
     fs::write(dir.join(FILES), tree::listing(&image)?).context("writing the list of files")?;
     let initrd_unpacked = initrd_step::make(&image, inputs, tools, cache, &dir.join(INITRD))?;
@@ -195,12 +190,6 @@ fn make(
 fn step_name(step: &Cached) -> Result<&[u8]> {
     let name = step.dir.file_name().context("a step without a name")?;
     Ok(name.as_encoded_bytes())
-}
-
-/// What overlays remove, a pattern a line.
-fn removed(sources: &Sources) -> String {
-    let patterns = sources.overlays().flat_map(|o| &o.remove.paths);
-    patterns.map(|pattern| format!("{pattern}\n")).collect()
 }
 
 /// The image's tree: removals, overlays in their order, generated files, units, and /var taken out.

@@ -1,9 +1,10 @@
 //! Kernel modules and their dependencies.
 //!
 //! Owns: which module files a module name means, by the kernel's own `modules.dep` and
-//! `modules.builtin` (modules.dep(5)), and the lists that depmod reads. Never does: carry the
-//! image's index: it names thousands of modules that are not in the initrd, and for each that a
-//! device asks for, udev and PID 1 would complain of a missing file. See `index`.
+//! `modules.builtin` (modules.dep(5)), that none is without those it needs, and the lists that depmod
+//! reads. Never does: carry the image's index: it names thousands of modules that are not in the
+//! initrd, and for each that a device asks for, udev and PID 1 would complain of a missing file. See
+//! `index`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +38,7 @@ pub fn kernel_version(image: &Tree) -> Result<String> {
 /// Adds the named modules, what they depend on, and the indexes.
 pub fn add(image: &Tree, initrd: &mut Tree, names: impl Iterator<Item = String>) -> Result<()> {
     let base = format!("{ROOT}/{}", kernel_version(image)?);
-    let dependencies = parse_dep(&image.text(&format!("{base}/modules.dep"))?);
+    let dependencies = parse_dep(&image.text(&format!("{base}/{DEPENDENCIES}"))?);
     let builtin: BTreeSet<String> = image
         .text(&format!("{base}/modules.builtin"))?
         .lines()

@@ -298,6 +298,17 @@ fn state_full(road: &mut Road, ctx: &Ctx) -> anyhow::Result<String> {
     ))
 }
 
+/// Deploys a good release and waits until it is in its slot, proven, and waits for a person's word.
+fn proven(road: &mut Road, ctx: &Ctx, version: &'static str, sequence: u64) -> anyhow::Result<i64> {
+    let offer = Offer {
+        hurry: Hurry::Soft,
+        ..Offer::forced(version, sequence, Some(changes::overlay_and_arguments))
+    };
+    let action = road.deploy(ctx, &offer)?;
+    road.written()?;
+    Ok(action)
+}
+
 /// A bit of the idle slot turns after the slot was proven and before it is booted.
 fn turn_a_bit(road: &mut Road, partition: &str, offset: u64) -> anyhow::Result<()> {
     road.guest.ok(&format!(
@@ -311,14 +322,7 @@ fn turn_a_bit(road: &mut Road, partition: &str, offset: u64) -> anyhow::Result<(
 /// arms the slot.
 fn spoilt_root(road: &mut Road, ctx: &Ctx) -> anyhow::Result<String> {
     let before = road.settled()?;
-    let action = road.deploy(
-        ctx,
-        &Offer {
-            hurry: Hurry::Soft,
-            ..Offer::forced("0.3.3", 33, Some(changes::overlay_and_arguments))
-        },
-    )?;
-    road.written()?;
+    let action = proven(road, ctx, "0.3.3", 33)?;
     let memory = service_memory(&mut road.guest)?;
     turn_a_bit(
         road,
@@ -344,14 +348,7 @@ fn spoilt_root(road: &mut Road, ctx: &Ctx) -> anyhow::Result<String> {
 /// notice, and the first to do so is the initrd that mounts it.
 fn spoilt_leaf(road: &mut Road, ctx: &Ctx) -> anyhow::Result<String> {
     let before = road.settled()?;
-    let action = road.deploy(
-        ctx,
-        &Offer {
-            hurry: Hurry::Soft,
-            ..Offer::forced("0.3.4", 34, Some(changes::overlay_and_arguments))
-        },
-    )?;
-    road.written()?;
+    let action = proven(road, ctx, "0.3.4", 34)?;
     let tree = other_slot(&before).replace("root", "verity");
     let offset = first_leaf(&mut road.guest, &tree)?;
     turn_a_bit(road, &tree, offset)?;
