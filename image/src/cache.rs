@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
+use roamcore_scratch::{self as scratch, Scratch};
 use sha2::{Digest, Sha256};
 
 use crate::lock::Sha256 as Digested;
-use crate::scratch::{self, Scratch};
 
 /// No build takes so long: a result that was not used within this time is used by nobody now.
 const IN_USE: Duration = Duration::from_hours(24);
@@ -135,7 +135,10 @@ impl Cache {
 
     /// A fresh private directory on the cache's filesystem, removed when dropped.
     pub fn scratch(&self, name: &str) -> Result<Scratch> {
-        Scratch::create(&self.root.join("scratch"), &format!("{name}-"))
+        Ok(Scratch::create(
+            &self.root.join("scratch"),
+            &format!("{name}-"),
+        )?)
     }
 
     /// Where the program that does a step's work says what it did; kept when it fails.

@@ -20,6 +20,5 @@ pub mod relock;
 pub mod roles;
 pub mod sandbox;
 pub mod sbom;
-pub mod scratch;
 pub mod signer;
 pub mod tree;

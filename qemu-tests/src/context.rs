@@ -12,6 +12,8 @@ use std::rc::Rc;
 
 use anyhow::{Context as _, anyhow};
 
+use roamcore_scratch::{self as scratch, Scratch};
+
 use crate::accel::Accel;
 use crate::disk::base;
 use crate::error::{Error, Result, file};
@@ -50,6 +52,25 @@ pub struct CrashStates {
     pub seed: u64,
 }
 
+/// Where a run has its disks, firmware variables and sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Removed at its end, or by the next run when this one is killed.
+    Passing,
+    /// Stays, for people to look at.
+    Kept,
+}
+
+impl Work {
+    /// Begins its directory's name.
+    fn prefix(self) -> &'static str {
+        match self {
+            Work::Passing => "work-",
+            Work::Kept => "kept-",
+        }
+    }
+}
+
 /// Handed to every scenario.
 #[derive(Debug)]
 pub struct Ctx {
@@ -61,7 +82,7 @@ pub struct Ctx {
     chosen: Cell<usize>,
     out: PathBuf,
     cache: PathBuf,
-    work: tempfile::TempDir,
+    work: Scratch,
     test: RefCell<String>,
     machines: Cell<u32>,
     console: RefCell<Option<PathBuf>>,
@@ -72,13 +93,11 @@ pub struct Ctx {
 
 impl Ctx {
     /// For a run with logs under `out` and big files under `cache`. The first image is for every test that does not ask
-    /// for an appliance of which there is another one.
-    pub fn new(images: Vec<Image>, out: &Path, cache: &Path) -> Result<Self> {
+    /// for an appliance of which there is another one. What killed runs left in the cache is removed.
+    pub fn new(images: Vec<Image>, out: &Path, cache: &Path, work: Work) -> Result<Self> {
         std::fs::create_dir_all(cache).map_err(file("create", cache))?;
-        let work = tempfile::Builder::new()
-            .prefix("work-")
-            .tempdir_in(cache)
-            .map_err(file("create", cache))?;
+        scratch::tidy(cache, Work::Passing.prefix())?;
+        let work = Scratch::create(cache, work.prefix())?;
         Ok(Self {
             accel: Accel::detect(),
             crash: CrashStates { count: 2, seed: 1 },
@@ -153,7 +172,7 @@ impl Ctx {
         self.console.borrow().clone()
     }
 
-    /// Keeps the disks of this run instead of removing them.
+    /// Ends it without removing the disks of this run; those of [`Work::Passing`] go with the next.
     pub fn keep(self) -> PathBuf {
         drop(self.shared.take());
         self.work.keep()

@@ -19,6 +19,9 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
+    /// The work directory.
+    #[error(transparent)]
+    Work(#[from] roamcore_scratch::Error),
     /// A program could not be started.
     #[error("start {program}")]
     Start {

@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::Context;
 use clap::{Args, Parser};
-use roamcore_qemu_tests::context::{CrashStates, Ctx};
+use roamcore_qemu_tests::context::{CrashStates, Ctx, Work};
 use roamcore_qemu_tests::disk::base;
 use roamcore_qemu_tests::image::Image;
 use roamcore_qemu_tests::registry::{self, Group};
@@ -98,6 +98,7 @@ fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
         images,
         &std::path::absolute(&args.out)?,
         &std::path::absolute(cache)?,
+        if args.keep { Work::Kept } else { Work::Passing },
     )?;
     let clock = || UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs());
     ctx.crash = CrashStates {

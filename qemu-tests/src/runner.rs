@@ -221,6 +221,7 @@ pub fn save_json(reports: &[Report], path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::Work;
     use crate::registry::{Group, Need};
 
     const TESTS: [Test; 4] = [
@@ -257,7 +258,13 @@ mod tests {
     #[test]
     fn verdicts_table_and_failure() {
         let dir = tempfile::tempdir().unwrap();
-        let ctx = Ctx::new(Vec::new(), &dir.path().join("out"), dir.path()).unwrap();
+        let ctx = Ctx::new(
+            Vec::new(),
+            &dir.path().join("out"),
+            dir.path(),
+            Work::Passing,
+        )
+        .unwrap();
         let mut printed = Vec::new();
         let reports = run(&ctx, &TESTS.iter().collect::<Vec<_>>(), &mut printed).unwrap();
         assert!(
@@ -346,7 +353,7 @@ mod tests {
                 ],
             ),
         ] {
-            let ctx = Ctx::new(images, &dir.path().join("out"), dir.path()).unwrap();
+            let ctx = Ctx::new(images, &dir.path().join("out"), dir.path(), Work::Passing).unwrap();
             let reports = run(&ctx, &tests.iter().collect::<Vec<_>>(), &mut Vec::new()).unwrap();
             let outcomes: Vec<_> = reports.into_iter().map(|r| r.outcome).collect();
             assert_eq!(outcomes, wanted);
@@ -368,7 +375,13 @@ mod tests {
     #[test]
     fn a_starved_emulator_is_tried_again_and_counted_other_failures_are_not() {
         let dir = tempfile::tempdir().unwrap();
-        let mut ctx = Ctx::new(Vec::new(), &dir.path().join("out"), dir.path()).unwrap();
+        let mut ctx = Ctx::new(
+            Vec::new(),
+            &dir.path().join("out"),
+            dir.path(),
+            Work::Passing,
+        )
+        .unwrap();
         let starved = Test {
             name: "hungry",
             run: starved_once,

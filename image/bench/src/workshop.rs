@@ -17,8 +17,8 @@ use roamcore_image::events::Events;
 use roamcore_image::keys::KeySet;
 use roamcore_image::lock::{self, Lock, Mirrors, Set};
 use roamcore_image::pool::Pool;
-use roamcore_image::scratch::Scratch;
 use roamcore_ota::{Channel, Role};
+use roamcore_scratch::Scratch;
 use roamcore_spec::names::Name;
 use serde::Serialize;
 

@@ -53,7 +53,7 @@ pub fn renew(
         for name in &kept {
             fs::copy(made.join(name), dir.join(name)).with_context(|| format!("keeping {name}"))?;
         }
-        scratch.close()
+        Ok(scratch.close()?)
     })?;
     let base = format!("{MODULES}/{version}");
     let old: Vec<String> = root

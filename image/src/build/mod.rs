@@ -25,6 +25,7 @@ mod uki;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use roamcore_scratch::{self as scratch, Scratch};
 use roamcore_spec::names::Name;
 
 pub use disk::UKI_A;
@@ -41,7 +42,6 @@ use crate::keys::PublicSet;
 use crate::lock::{Lock, Mirrors, Set};
 use crate::pool::Pool;
 use crate::sbom;
-use crate::scratch::{self, Scratch};
 use crate::signer::{self, Signed, Signer};
 use report::Report;
 use root::Root;

@@ -14,6 +14,7 @@ use roamcore_ota::{
     Timestamp, TrustedRoles, UkiImage, Update, UpdateFile, VerifiedRelease, Version,
     signature_name, verify_release,
 };
+use roamcore_scratch::{self as scratch, Scratch};
 
 use super::check::{Checked, check, rebuild};
 use super::extract::extract;
@@ -25,7 +26,6 @@ use crate::build::{place, settle};
 use crate::events::{Event, Events};
 use crate::keys::KeySet;
 use crate::roles;
-use crate::scratch::{self, Scratch};
 use crate::signer;
 
 /// The oldest agent that can install what this program makes: raised when the format changes.

@@ -1,4 +1,4 @@
-//! Work areas that a killed build cannot leave behind for good.
+//! Work areas that a killed program cannot leave behind for good.
 //!
 //! Owns: making a private directory whose owner is known to be alive, and removing those whose
 //! owner is not. Never does: remove a directory that some process still holds.
@@ -7,17 +7,36 @@
 //! the parent, or a directory could be tidied between its making and its locking.
 
 use std::fs::{self, File, TryLockError};
-use std::io::ErrorKind;
-use std::path::Path;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-/// Helpers of a killed build may write for a moment longer; without their directory they end.
+/// Helpers of a killed program may write for a moment longer; without their directory they end.
 const ATTEMPTS: u32 = 20;
 
-/// A private directory, removed when dropped, or by the next build when this one is killed.
+/// What the file system refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{action} {}", path.display())]
+pub struct Error {
+    action: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+type Result<T> = std::result::Result<T, Error>;
+
+fn refused(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error {
+        action,
+        path,
+        source,
+    }
+}
+
+/// A private directory, removed when dropped, or by the next [`tidy`] when its owner is killed.
 #[derive(Debug)]
 pub struct Scratch {
     dir: TempDir,
@@ -31,11 +50,9 @@ impl Scratch {
         let dir = tempfile::Builder::new()
             .prefix(prefix)
             .tempdir_in(parent)
-            .with_context(|| format!("creating a work directory in {}", parent.display()))?;
-        let held =
-            File::open(dir.path()).with_context(|| format!("opening {}", dir.path().display()))?;
-        held.lock()
-            .with_context(|| format!("locking {}", dir.path().display()))?;
+            .map_err(refused("creating a work directory in", parent))?;
+        let held = File::open(dir.path()).map_err(refused("opening", dir.path()))?;
+        held.lock().map_err(refused("locking", dir.path()))?;
         Ok(Scratch { dir, _held: held })
     }
 
@@ -47,14 +64,11 @@ impl Scratch {
     /// Removes it now, telling when that fails.
     pub fn close(self) -> Result<()> {
         let path = self.dir.path().to_owned();
-        self.dir
-            .close()
-            .with_context(|| format!("removing {}", path.display()))
+        self.dir.close().map_err(refused("removing", &path))
     }
 
-    /// Leaves it where it is, for people to look at; the next build tidies it all the same when its
-    /// name still has the prefix.
-    pub fn keep(self) -> std::path::PathBuf {
+    /// Leaves it where it is, for people to look at, until somebody tidies its prefix.
+    pub fn keep(self) -> PathBuf {
         self.dir.keep()
     }
 }
@@ -62,8 +76,8 @@ impl Scratch {
 /// Removes the directories in `parent` whose names begin with `prefix` and whose owner is gone.
 pub fn tidy(parent: &Path, prefix: &str) -> Result<()> {
     let _door = door(parent)?;
-    for entry in fs::read_dir(parent).with_context(|| format!("listing {}", parent.display()))? {
-        let entry = entry.with_context(|| format!("listing {}", parent.display()))?;
+    for entry in fs::read_dir(parent).map_err(refused("listing", parent))? {
+        let entry = entry.map_err(refused("listing", parent))?;
         if !entry.file_name().to_string_lossy().starts_with(prefix) {
             continue;
         }
@@ -71,23 +85,20 @@ pub fn tidy(parent: &Path, prefix: &str) -> Result<()> {
         let held = match File::open(&path) {
             Ok(held) => held,
             Err(e) if e.kind() == ErrorKind::NotFound => continue,
-            Err(e) => return Err(e).with_context(|| format!("opening {}", path.display())),
+            Err(e) => return Err(refused("opening", &path)(e)),
         };
         match held.try_lock() {
             Ok(()) => remove(&path)?,
             Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(e)) => {
-                return Err(e).with_context(|| format!("locking {}", path.display()));
-            }
+            Err(TryLockError::Error(e)) => return Err(refused("locking", &path)(e)),
         }
     }
     Ok(())
 }
 
 fn door(parent: &Path) -> Result<File> {
-    let door = File::open(parent).with_context(|| format!("opening {}", parent.display()))?;
-    door.lock()
-        .with_context(|| format!("locking {}", parent.display()))?;
+    let door = File::open(parent).map_err(refused("opening", parent))?;
+    door.lock().map_err(refused("locking", parent))?;
     Ok(door)
 }
 
@@ -105,14 +116,7 @@ fn remove(path: &Path) -> Result<()> {
                 left -= 1;
                 std::thread::sleep(Duration::from_millis(50));
             }
-            Err(e) => {
-                return Err(e).with_context(|| {
-                    format!(
-                        "removing {}, left by a build that was killed",
-                        path.display()
-                    )
-                });
-            }
+            Err(e) => return Err(refused("removing what was left by a killed program:", path)(e)),
         }
     }
 }
