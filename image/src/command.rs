@@ -164,6 +164,11 @@ impl Command {
 
     /// Runs it to its end.
     pub fn run(self) -> Result<Output, CommandError> {
+        self.run_heard(|_| ())
+    }
+
+    /// Runs it to its end; `heard` gets each line of standard error when it is there.
+    pub fn run_heard(self, heard: impl FnMut(&str)) -> Result<Output, CommandError> {
         let program = self.program.to_string_lossy().into_owned();
         let args = self
             .args
@@ -192,8 +197,8 @@ impl Command {
             program: program.clone(),
             source,
         })?;
-        let (status, stdout, stderr_tail) =
-            converse(child, self.stdin, log.as_ref()).map_err(|source| CommandError::Pipe {
+        let (status, stdout, stderr_tail) = converse(child, self.stdin, log.as_ref(), heard)
+            .map_err(|source| CommandError::Pipe {
                 program: program.clone(),
                 source,
             })?;
@@ -241,6 +246,7 @@ fn converse(
     mut child: Child,
     stdin: Option<Vec<u8>>,
     log: Option<&Log>,
+    mut heard: impl FnMut(&str),
 ) -> std::io::Result<(ExitStatus, Vec<u8>, String)> {
     let (stdin_pipe, stdout_pipe, stderr_pipe) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -256,14 +262,29 @@ fn converse(
                 .map(|_| all)
         });
         let mut tail = Vec::new();
+        let mut line = Vec::new();
         if let Some(mut pipe) = stderr_pipe {
             let mut chunk = [0u8; 4096];
             loop {
                 let n = pipe.read(&mut chunk)?;
                 if n == 0 {
+                    if !line.is_empty() {
+                        heard(&String::from_utf8_lossy(&line));
+                    }
                     break;
                 }
                 tail.extend_from_slice(&chunk[..n]);
+                for &byte in &chunk[..n] {
+                    match byte {
+                        b'\n' => {
+                            heard(&String::from_utf8_lossy(&line));
+                            line.clear();
+                        }
+                        // Whoever says more in a line is not listened to.
+                        _ if line.len() == TAIL_BYTES => {}
+                        _ => line.push(byte),
+                    }
+                }
                 // On a full disk the program's own failure is the one to tell; the tail has it.
                 let _ = log.map(|log| (&log.file).write_all(&chunk[..n]));
                 let excess = tail.len().saturating_sub(TAIL_BYTES);
@@ -281,4 +302,21 @@ fn converse(
         stdout,
         String::from_utf8_lossy(&stderr).into_owned(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_heard_whole_and_the_endless_one_in_part() {
+        let script = "printf 'one\\ntw' >&2; sleep 0.1; printf 'o\\n' >&2; head -c 10000 /dev/zero | tr '\\0' x >&2";
+        let mut heard = Vec::new();
+        let done = Command::new("sh")
+            .args(["-c", script])
+            .run_heard(|line| heard.push(line.to_owned()))
+            .unwrap();
+        assert_eq!(heard, ["one", "two", &"x".repeat(TAIL_BYTES)]);
+        assert_eq!(done.stderr_tail, "x".repeat(TAIL_BYTES));
+    }
 }

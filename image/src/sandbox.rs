@@ -106,8 +106,14 @@ pub struct Sandbox<'a> {
 
 impl Sandbox<'_> {
     /// Runs a program of the tools tree; its standard output goes to `stdout`, what else it says to
-    /// the file `log`, which stays when it fails.
-    pub fn run(&self, program: &[String], stdout: File, log: &Path) -> Result<()> {
+    /// the file `log`, which stays when it fails, and line by line to `heard`.
+    pub fn run(
+        &self,
+        program: &[String],
+        stdout: File,
+        log: &Path,
+        heard: impl FnMut(&str),
+    ) -> Result<()> {
         // When the builder is killed the namespace goes with it, and all that runs in it.
         let mut unshare = Command::new("setpriv").args(["--pdeathsig", "KILL", "unshare"]);
         let mut shut = "always";
@@ -128,7 +134,7 @@ impl Sandbox<'_> {
             .args(program)
             .stdout_file(stdout)
             .log_to(log)
-            .run()
+            .run_heard(heard)
             .context(
                 "running in the build namespace; an ordinary user needs the package uidmap, a range in \
                  /etc/subuid and /etc/subgid, and permission to make user namespaces",

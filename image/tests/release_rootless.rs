@@ -14,7 +14,7 @@ use std::process::Command;
 use roamcore_image::build::unpack_tools;
 use roamcore_image::cache::Cache;
 use roamcore_image::compare;
-use roamcore_image::lock::Lock;
+use roamcore_image::lock::{Lock, Set};
 use roamcore_image::pool::Pool;
 use roamcore_image::tree::read_tar;
 use support::{
@@ -58,7 +58,7 @@ fn an_ordinary_user_builds_the_same_image() {
     command
         .arg("--checkout")
         .arg(at("checkout"))
-        .args(["build", APPLIANCE, "--offline", "--pool"]);
+        .args(["build", APPLIANCE, "--json", "--offline", "--pool"]);
     command
         .arg(at("pool"))
         .arg("--agent")
@@ -80,7 +80,18 @@ fn an_ordinary_user_builds_the_same_image() {
             ran.err
         ));
     }
-    ran.ok();
+    let ran = ran.ok();
+    let lock = Lock::read(&at("checkout").join("appliances/bare.lock")).unwrap();
+    let told = ran
+        .err
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter(|event| event["event"] == "progress" && event["name"] == "install")
+        .map(|event| (event["done"].as_u64().unwrap(), event["of"].as_u64().unwrap()));
+    let told: Vec<_> = told.collect();
+    let all = 2 * lock.packages(Set::Image).len() as u64;
+    assert!(told.len() > 5 && told.is_sorted(), "{told:?}");
+    assert_eq!(told.last(), Some(&(all, all)));
     // First where differences come from: the same step, by its name, made by root and by the user.
     let cache = at("home").join(".cache/roamcore");
     let mine = step(&cache, "root");
@@ -124,7 +135,6 @@ fn an_ordinary_user_builds_the_same_image() {
     assert!(listed.contains(PROGRAM), "the package is not in the image");
     let own = Cache::open(&cache).unwrap();
     let pool = Pool::open(own.root().join("pool")).unwrap();
-    let lock = Lock::read(&at("checkout").join("appliances/bare.lock")).unwrap();
     let (tools, _) = unpack_tools(&own, &pool, &lock).unwrap();
     let files = at("extracted");
     tools

@@ -88,6 +88,7 @@ fn inside(
             &program,
             File::create(&out).unwrap(),
             &dir.path().join("log"),
+            |_| (),
         )
         .map_err(|error| format!("{error:#}"))?;
     Ok(fs::read_to_string(out).unwrap())

@@ -124,7 +124,14 @@ pub fn run(plan: &Plan<'_>, signer: &Signer, cache: &Cache, events: &Events) -> 
         Ok((tools.with_clock(plan.clock), hit))
     })?;
     let packages = report.time(events, "install", "installing the locked packages", || {
-        let step = packages::install(cache, &tools, plan.lock, &image_debs, sources.overlays())?;
+        let step = packages::install(
+            cache,
+            &tools,
+            plan.lock,
+            &image_debs,
+            sources.overlays(),
+            events,
+        )?;
         let hit = step.hit;
         Ok((step, hit))
     })?;

@@ -14,6 +14,7 @@ use roamcore_spec::Overlay;
 
 use super::tools::Tools;
 use crate::cache::{Cache, Cached, Key};
+use crate::events::Events;
 use crate::lock::{Lock, Set};
 use crate::sandbox::{Sandbox, TARGET};
 use crate::tree::Tree;
@@ -52,6 +53,7 @@ pub fn install<'a>(
     lock: &Lock,
     debs: &Path,
     overlays: impl Iterator<Item = &'a Overlay> + Clone,
+    events: &Events,
 ) -> Result<Cached> {
     let (passwd, group) = fixed_users(overlays)?;
     let key = key(lock, &passwd, &group).with("clock", &tools.clock().to_le_bytes());
@@ -72,6 +74,8 @@ pub fn install<'a>(
             "install",
             TARGET,
             "--mode=root",
+            // What dpkg says is the progress.
+            "--verbose",
             "--variant=custom",
             "--format=directory",
             // Its `/dev` is mounted already.
@@ -94,8 +98,21 @@ pub fn install<'a>(
             hooks: hooks.path(),
             clock: tools.clock(),
         };
+        // Every package is unpacked, then every package is set up.
+        let of = 2 * names.len() as u64;
+        let mut done = 0;
+        let heard = |line: &str| {
+            if ["Unpacking ", "Setting up "]
+                .iter()
+                .any(|said| line.starts_with(said))
+                && done < of
+            {
+                done += 1;
+                events.progress("install", done, of);
+            }
+        };
         sandbox
-            .run(&program, out, &cache.log(&key))
+            .run(&program, out, &cache.log(&key), heard)
             .context("installing the locked packages")
     })
 }
