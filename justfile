@@ -105,3 +105,7 @@ agent:
       cargo build --release --locked --target {{host}} --target-dir target/static -p roamcore-agent -p roamcore-daemon
     mkdir -p target/agent
     cp --remove-destination target/static/{{host}}/release/roamcore-agent target/static/{{host}}/release/roamcore target/agent/
+    # For the SBOM: what is linked into them, and its checksums.
+    cp Cargo.lock target/agent/
+    cargo tree --locked --target {{host}} -e normal,no-proc-macro --prefix none --format '{p}|{l}' -p roamcore-agent > target/agent/roamcore-agent.crates
+    cargo tree --locked --target {{host}} -e normal,no-proc-macro --prefix none --format '{p}|{l}' -p roamcore-daemon > target/agent/roamcore.crates

@@ -9,6 +9,7 @@ pub mod cache;
 pub mod clock;
 pub mod command;
 pub mod compare;
+pub mod crates;
 pub mod events;
 pub mod initrd;
 pub mod keys;

@@ -2,13 +2,13 @@
 //!
 //! Owns: the document's shape and the reading of machine-readable copyright files. Never does:
 //! guess: a licence that is not declared is absent, and Debian's short names are given as names,
-//! not taken for SPDX identifiers; nor list the crates inside our own programs, which Cargo.lock names only together
-//! with those of tests and builds. Invariant: the same contents and copyright files give the same bytes.
+//! not taken for SPDX identifiers. Invariant: the same contents and copyright files give the same bytes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use crate::crates::Crate;
 use crate::lock::{DEBIAN, DEBIAN_SECURITY, Lock, Package, Set, Sha256, date};
 
 /// What the bill is about.
@@ -42,6 +42,8 @@ pub struct Program<'a> {
     pub path: &'a str,
     /// Its bytes.
     pub bytes: &'a [u8],
+    /// What is linked into it.
+    pub crates: &'a [Crate],
 }
 
 #[derive(Serialize)]
@@ -108,9 +110,30 @@ struct Hash {
 }
 
 #[derive(Serialize)]
-struct LicenseChoice {
-    license: License,
+#[serde(untagged)]
+enum LicenseChoice {
+    Named {
+        license: License,
+    },
+    Expression {
+        expression: String,
+        acknowledgement: &'static str,
+    },
 }
+
+impl LicenseChoice {
+    fn named(name: String) -> Self {
+        Self::Named {
+            license: License {
+                name,
+                acknowledgement: DECLARED,
+            },
+        }
+    }
+}
+
+/// By its author; nobody looked whether it is so.
+const DECLARED: &str = "declared";
 
 #[derive(Serialize)]
 struct License {
@@ -140,7 +163,16 @@ pub fn cyclonedx(
         .chain(esp)
         .map(|(p, place)| of_package(p, place, lock.codename(), copyright(p)));
     let programs = contents.programs.iter().map(of_program);
-    let components = packages.chain(programs).collect();
+    let mut linked: BTreeMap<&Crate, Vec<&str>> = BTreeMap::new();
+    for program in contents.programs {
+        for one in program.crates {
+            linked.entry(one).or_default().push(program.path);
+        }
+    }
+    let crates = linked
+        .into_iter()
+        .map(|(one, programs)| of_crate(one, &programs));
+    let components = packages.chain(programs).chain(crates).collect();
     let bom = Bom {
         bom_format: "CycloneDX",
         spec_version: "1.6",
@@ -183,12 +215,6 @@ fn of_package<'a>(
         ROOT => purl.clone(),
         place => format!("{place}:{purl}"),
     };
-    let licence = |name| LicenseChoice {
-        license: License {
-            name,
-            acknowledgement: "declared",
-        },
-    };
     let names = copyright.map(|text| licences(&text)).unwrap_or_default();
     Component {
         kind: "library",
@@ -199,7 +225,7 @@ fn of_package<'a>(
             alg: "SHA-256",
             content: package.sha256.to_string(),
         }],
-        licenses: names.into_iter().map(licence).collect(),
+        licenses: names.into_iter().map(LicenseChoice::named).collect(),
         purl: Some(purl),
         properties: vec![
             Property {
@@ -233,10 +259,39 @@ fn of_program<'a>(program: &Program<'a>) -> Component<'a> {
     }
 }
 
+fn of_crate<'a>(one: &'a Crate, programs: &[&'a str]) -> Component<'a> {
+    let purl = format!("pkg:cargo/{}@{}", encode(&one.name), encode(&one.version));
+    let licence = one.licence.clone().map(|text| match text.contains('/') {
+        // As it was written before Cargo took SPDX's expressions.
+        true => LicenseChoice::named(text),
+        false => LicenseChoice::Expression {
+            expression: text,
+            acknowledgement: DECLARED,
+        },
+    });
+    let place = |path: &&'a str| Property {
+        name: "roamcore:place",
+        value: path,
+    };
+    Component {
+        kind: "library",
+        bom_ref: purl.clone(),
+        name: &one.name,
+        version: &one.version,
+        hashes: [Hash {
+            alg: "SHA-256",
+            content: one.sha256.to_string(),
+        }],
+        licenses: licence.into_iter().collect(),
+        purl: Some(purl),
+        properties: programs.iter().map(place).collect(),
+    }
+}
+
 /// A UUID of version 8 (RFC 9562 section 5.8) from the digest of what the bill is made from.
 fn serial(contents: Contents<'_>, subject: Subject<'_>) -> String {
     let mut seed = format!(
-        "roamcore sbom 2\n{}\n{}\n{}\n{}\n",
+        "roamcore sbom 3\n{}\n{}\n{}\n{}\n",
         contents.lock.digest(),
         contents.esp.join(" "),
         subject.product,
@@ -244,6 +299,9 @@ fn serial(contents: Contents<'_>, subject: Subject<'_>) -> String {
     );
     for program in contents.programs {
         seed += &format!("{} {}\n", program.name, Sha256::of(program.bytes));
+        for one in program.crates {
+            seed += &format!("{} {} {}\n", one.name, one.version, one.sha256);
+        }
     }
     let mut b = [0u8; 16];
     b.copy_from_slice(&Sha256::of(seed.as_bytes()).bytes()[..16]);

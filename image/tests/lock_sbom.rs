@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 
+use roamcore_image::crates::Crate;
 use roamcore_image::lock::{Lock, Package, Release, Sha256, Snapshot};
 use roamcore_image::sbom::{Contents, Program, Subject, cyclonedx};
 use serde_json::Value;
@@ -70,6 +71,7 @@ const AGENT: Program<'_> = Program {
     version: "0.1.0",
     path: "usr/lib/roamcore/roamcore-agent",
     bytes: b"agent",
+    crates: &[],
 };
 
 fn bom(lock: &Lock) -> String {
@@ -204,6 +206,76 @@ fn structure() {
             "an unknown licence stays absent"
         );
     }
+}
+
+#[test]
+fn a_crate_in_two_programs_is_one_component() {
+    let one = |name: &str, licence: Option<&str>| Crate {
+        name: name.into(),
+        version: "1.0.0+x".into(),
+        licence: licence.map(str::to_owned),
+        sha256: Sha256::of(name.as_bytes()),
+    };
+    let shared = [one("a", Some("MIT OR Apache-2.0")), one("b", None)];
+    let alone = [one("b", None), one("c", Some("MIT/Apache-2.0"))];
+    let programs = [
+        Program {
+            crates: &shared,
+            ..AGENT
+        },
+        Program {
+            name: "roamcore",
+            path: "usr/lib/roamcore/roamcore",
+            crates: &alone,
+            ..AGENT
+        },
+    ];
+    let lock = lock();
+    let bom = |programs| cyclonedx(contents(&lock, programs), SUBJECT, |_| None).unwrap();
+    let read: Value = serde_json::from_str(&bom(&programs)).unwrap();
+    let crates: Vec<&Value> = read["components"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|c| {
+            c["purl"]
+                .as_str()
+                .is_some_and(|p| p.starts_with("pkg:cargo/"))
+        })
+        .collect();
+    let purls: Vec<&Value> = crates.iter().map(|c| &c["purl"]).collect();
+    assert_eq!(
+        purls,
+        [
+            "pkg:cargo/a@1.0.0%2Bx",
+            "pkg:cargo/b@1.0.0%2Bx",
+            "pkg:cargo/c@1.0.0%2Bx"
+        ]
+    );
+    assert_eq!(crates[0]["licenses"][0]["expression"], "MIT OR Apache-2.0");
+    assert!(crates[1].get("licenses").is_none());
+    assert_eq!(
+        crates[2]["licenses"][0]["license"]["name"],
+        "MIT/Apache-2.0"
+    );
+    assert_eq!(crates[1]["properties"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        crates[2]["properties"][0]["value"],
+        "usr/lib/roamcore/roamcore"
+    );
+    assert_eq!(
+        crates[0]["hashes"][0]["content"],
+        Sha256::of(b"a").to_string()
+    );
+    let without = [
+        programs[0],
+        Program {
+            crates: &[],
+            ..programs[1]
+        },
+    ];
+    let serial = |text: &str| serde_json::from_str::<Value>(text).unwrap()["serialNumber"].clone();
+    assert_ne!(serial(&bom(&programs)), serial(&bom(&without)));
 }
 
 #[test]

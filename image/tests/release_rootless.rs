@@ -35,8 +35,14 @@ fn an_ordinary_user_builds_the_same_image() {
     copy_tree(&built.keys(), &at("keys"));
     fs::copy(BUILDER, at("roamcore-image")).unwrap();
     fs::copy(&built.agent, at("agent")).unwrap();
-    // The update service lies beside the agent.
-    fs::copy(built.agent.with_file_name("roamcore"), at("roamcore")).unwrap();
+    for beside in [
+        "roamcore",
+        "roamcore-agent.crates",
+        "roamcore.crates",
+        "Cargo.lock",
+    ] {
+        fs::copy(built.agent.with_file_name(beside), at(beside)).unwrap();
+    }
     let lock = Lock::read(&built.checkout().join("appliances/bare.lock")).unwrap();
     let real = Pool::open(Cache::default_root().unwrap().join("pool")).unwrap();
     fs::create_dir(at("pool")).unwrap();
@@ -55,10 +61,13 @@ fn an_ordinary_user_builds_the_same_image() {
     command
         .args(["--reuid", &id, "--regid", &id, "--clear-groups"])
         .arg(at("roamcore-image"));
-    command
-        .arg("--checkout")
-        .arg(at("checkout"))
-        .args(["build", APPLIANCE, "--json", "--offline", "--pool"]);
+    command.arg("--checkout").arg(at("checkout")).args([
+        "build",
+        APPLIANCE,
+        "--json",
+        "--offline",
+        "--pool",
+    ]);
     command
         .arg(at("pool"))
         .arg("--agent")
@@ -87,7 +96,12 @@ fn an_ordinary_user_builds_the_same_image() {
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
         .filter(|event| event["event"] == "progress" && event["name"] == "install")
-        .map(|event| (event["done"].as_u64().unwrap(), event["of"].as_u64().unwrap()));
+        .map(|event| {
+            (
+                event["done"].as_u64().unwrap(),
+                event["of"].as_u64().unwrap(),
+            )
+        });
     let told: Vec<_> = told.collect();
     let all = 2 * lock.packages(Set::Image).len() as u64;
     assert!(told.len() > 5 && told.is_sorted(), "{told:?}");

@@ -159,6 +159,11 @@ fn the_bill_names_what_boots_and_our_own_programs() {
             .to_string();
         assert_eq!(component(name)["hashes"][0]["content"], digest, "{name}");
     }
+    // Both programs read JSON, one talks HTTP; what only builds them is not there.
+    let places = |name: &str| component(name)["properties"].as_array().unwrap().len();
+    assert_eq!((places("serde_json"), places("reqwest")), (2, 1));
+    assert!(!text.contains("pkg:cargo/serde_derive@"));
+    assert!(!text.contains("pkg:cargo/roamcore"));
 }
 
 #[test]

@@ -37,6 +37,7 @@ pub use tools::{PACKAGES as TOOL_PACKAGES, Tools};
 
 use crate::cache::{Cache, Cached, explain_full};
 use crate::clock::Shift;
+use crate::crates::{self, Crate};
 use crate::events::Events;
 use crate::keys::PublicSet;
 use crate::lock::{Lock, Mirrors, Set};
@@ -61,7 +62,8 @@ pub struct Plan<'a> {
     pub mirrors: Option<&'a Mirrors>,
     /// A further directory with packages.
     pub pool: Option<&'a Path>,
-    /// The agent's program, statically linked; the update service `roamcore` lies beside it.
+    /// The agent's program, statically linked; the update service `roamcore` lies beside it, and so does what `./dev agent`
+    /// says about the crates in both.
     pub agent: &'a Path,
     /// The public keys to enrol and to check against.
     pub public: &'a PublicSet,
@@ -135,18 +137,18 @@ pub fn run(plan: &Plan<'_>, signer: &Signer, cache: &Cache, events: &Events) -> 
         let hit = step.hit;
         Ok((step, hit))
     })?;
-    let program = |path: &Path| {
-        std::fs::read(path)
-            .with_context(|| format!("reading {}; build it with `./dev agent`", path.display()))
-    };
-    let agent = program(plan.agent)?;
-    let daemon = program(&plan.agent.with_file_name("roamcore"))?;
+    let agent = Own::read(plan.agent, "roamcore-agent", root::AGENT)?;
+    let daemon = Own::read(
+        &plan.agent.with_file_name("roamcore"),
+        "roamcore",
+        root::DAEMON,
+    )?;
     let inputs = root::Inputs {
         roles: &roles,
         sources: &sources,
         identity: &plan.identity,
-        agent: &agent,
-        daemon: &daemon,
+        agent: &agent.bytes,
+        daemon: &daemon.bytes,
         epoch: plan.lock.epoch,
         threads: plan.threads,
     };
@@ -194,8 +196,7 @@ pub fn run(plan: &Plan<'_>, signer: &Signer, cache: &Cache, events: &Events) -> 
         packages: &packages,
         tools: &tools,
         root: &root,
-        agent: &agent,
-        daemon: &daemon,
+        programs: [&agent, &daemon],
     };
     // Looked at before the work area goes, or there would be room again.
     let outcome = write_release(plan, signer, events, report, &made, &boot, &work)
@@ -238,8 +239,30 @@ struct Made<'a> {
     packages: &'a Cached,
     tools: &'a Tools,
     root: &'a Root,
-    agent: &'a [u8],
-    daemon: &'a [u8],
+    programs: [&'a Own; 2],
+}
+
+/// A program of ours.
+struct Own {
+    name: &'static str,
+    /// Where it lies in the image.
+    place: &'static str,
+    bytes: Vec<u8>,
+    crates: Vec<Crate>,
+}
+
+impl Own {
+    fn read(path: &Path, name: &'static str, place: &'static str) -> Result<Own> {
+        let bytes = std::fs::read(path)
+            .with_context(|| format!("reading {}; build it with `./dev agent`", path.display()))?;
+        let beside = path.parent().unwrap_or(Path::new(""));
+        Ok(Own {
+            name,
+            place,
+            bytes,
+            crates: crates::of_program(beside, name)?,
+        })
+    }
 }
 
 impl Made<'_> {
@@ -247,19 +270,17 @@ impl Made<'_> {
     fn bom(&self, plan: &Plan<'_>) -> Result<String> {
         let texts = root::copyrights(self.packages)?;
         // The workspace has one version; a program that was not built with this builder may have another.
-        let program = |name, path, bytes| sbom::Program {
-            name,
+        let programs = self.programs.map(|own| sbom::Program {
+            name: own.name,
             version: env!("CARGO_PKG_VERSION"),
-            path,
-            bytes,
-        };
+            path: own.place,
+            bytes: &own.bytes,
+            crates: &own.crates,
+        });
         let contents = sbom::Contents {
             lock: plan.lock,
             esp: &tools::SHIPPED,
-            programs: &[
-                program("roamcore-agent", root::AGENT, self.agent),
-                program("roamcore", root::DAEMON, self.daemon),
-            ],
+            programs: &programs,
         };
         let subject = sbom::Subject {
             product: self.sources.appliance().product.as_str(),
