@@ -4,6 +4,7 @@ export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
 host := "x86_64-unknown-linux-gnu"
 appliance := env("APPLIANCE", "bare")
 fuzz_driver := "target/fuzz" / host / "fuzz/fuzz-one"
+linked := "--color never --locked --target " + host + " -e normal,no-proc-macro --prefix none --format '{p}|{l}'"
 image := "out" / appliance + "-vp2430" / "latest"
 
 # List the recipes.
@@ -99,13 +100,13 @@ tools:
 harness:
     cargo build --release --locked -p roamcore-qemu-tests -p roamcore-fleet
 
-# The agent and the update service, static, with paths of this machine kept out of them.
+# The agent and the update service, static, with paths of this machine kept out of them, and for the SBOM what is linked
+# into them.
 agent:
     RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$PWD=/roamcore --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
       cargo build --release --locked --target {{host}} --target-dir target/static -p roamcore-agent -p roamcore-daemon
     mkdir -p target/agent
     cp --remove-destination target/static/{{host}}/release/roamcore-agent target/static/{{host}}/release/roamcore target/agent/
-    # For the SBOM: what is linked into them, and its checksums.
     cp Cargo.lock target/agent/
-    cargo tree --locked --target {{host}} -e normal,no-proc-macro --prefix none --format '{p}|{l}' -p roamcore-agent > target/agent/roamcore-agent.crates
-    cargo tree --locked --target {{host}} -e normal,no-proc-macro --prefix none --format '{p}|{l}' -p roamcore-daemon > target/agent/roamcore.crates
+    cargo tree {{linked}} -p roamcore-agent > target/agent/crates.new && mv target/agent/crates.new target/agent/roamcore-agent.crates
+    cargo tree {{linked}} -p roamcore-daemon > target/agent/crates.new && mv target/agent/crates.new target/agent/roamcore.crates

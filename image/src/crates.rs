@@ -12,6 +12,10 @@ use serde::Deserialize;
 
 use crate::lock::Sha256;
 
+/// What a build wants beside the agent's program, whatever that is called; `just agent` makes all of it.
+pub const BESIDE_AGENT: [&str; 4] = ["roamcore", "roamcore-agent.crates", "roamcore.crates", LOCK];
+const LOCK: &str = "Cargo.lock";
+
 /// A crate of a registry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Crate {
@@ -26,7 +30,7 @@ pub struct Crate {
 }
 
 #[derive(Deserialize)]
-struct Lock {
+struct Locks {
     package: Vec<Locked>,
 }
 
@@ -38,7 +42,7 @@ struct Locked {
     checksum: Option<Sha256>,
 }
 
-/// The crates in the program `name`, from the files `NAME.crates` and `Cargo.lock` in `dir`.
+/// The crates of registries in the program `name`, from the files `NAME.crates` and `Cargo.lock` in `dir`.
 pub fn of_program(dir: &Path, name: &str) -> Result<Vec<Crate>> {
     let read = |name: &str| {
         let path = dir.join(name);
@@ -50,19 +54,22 @@ pub fn of_program(dir: &Path, name: &str) -> Result<Vec<Crate>> {
         })
     };
     let list = format!("{name}.crates");
-    parse(&read(&list)?, &read("Cargo.lock")?)
+    parse(&read(&list)?, &read(LOCK)?)
         .with_context(|| format!("in {list} and Cargo.lock of {}", dir.display()))
 }
 
-/// `list` has lines of `NAME vVERSION[ (PATH)]|LICENCE[ (*)]`; the star is where the same crate's own needs are not said
+/// `list` begins with the program's own crate, so that an empty one is found. It has lines of `NAME vVERSION[ (PATH)]|LICENCE[ (*)]`; the star is where the same crate's own needs are not said
 /// once more.
 fn parse(list: &str, lock: &str) -> Result<Vec<Crate>> {
-    let lock: Lock = toml::from_str(lock).context("Cargo.lock")?;
+    let lock: Locks = toml::from_str(lock).context("Cargo.lock")?;
     let locked: BTreeMap<(&str, &str), &Locked> = lock
         .package
         .iter()
         .map(|p| ((p.name.as_str(), p.version.as_str()), p))
         .collect();
+    if list.is_empty() {
+        bail!("the list of crates is empty: make it again with `./dev agent`");
+    }
     let mut crates = BTreeSet::new();
     for line in list.lines() {
         let (package, licence) = line
@@ -99,7 +106,7 @@ fn parse(list: &str, lock: &str) -> Result<Vec<Crate>> {
 mod tests {
     use super::*;
 
-    const LOCK: &str = r#"
+    const LOCKED: &str = r#"
 version = 4
 [[package]]
 name = "ours"
@@ -126,15 +133,16 @@ source = "git+https://example.org/g"
             licence: Some("MIT/Apache-2.0".into()),
             sha256: Sha256::of(b"abc"),
         };
-        assert_eq!(parse(list, LOCK).unwrap(), [wanted]);
-        assert_eq!(parse("a v1.0.0+x|\n", LOCK).unwrap()[0].licence, None);
+        assert_eq!(parse(list, LOCKED).unwrap(), [wanted]);
+        assert_eq!(parse("a v1.0.0+x|\n", LOCKED).unwrap()[0].licence, None);
         for (list, said) in [
             ("g v1.0.0 (https://example.org/g)|MIT", "no checksum"),
             ("a v2.0.0|MIT", "not in Cargo.lock"),
             ("a 1.0.0|MIT", "no version"),
             ("a v1.0.0+x", "not a crate"),
+            ("", "is empty"),
         ] {
-            let error = format!("{:#}", parse(list, LOCK).unwrap_err());
+            let error = format!("{:#}", parse(list, LOCKED).unwrap_err());
             assert!(error.contains(said), "{error}");
         }
     }

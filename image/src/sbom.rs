@@ -2,7 +2,8 @@
 //!
 //! Owns: the document's shape and the reading of machine-readable copyright files. Never does:
 //! guess: a licence that is not declared is absent, and Debian's short names are given as names,
-//! not taken for SPDX identifiers. Invariant: the same contents and copyright files give the same bytes.
+//! not taken for SPDX identifiers; nor list what is inside a crate or comes with the compiler: the C library and Rust's
+//! own, linked into our programs, are not components. Invariant: the same contents and copyright files give the same bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -14,6 +14,7 @@ use std::process::Command;
 use roamcore_image::build::unpack_tools;
 use roamcore_image::cache::Cache;
 use roamcore_image::compare;
+use roamcore_image::crates::BESIDE_AGENT;
 use roamcore_image::lock::{Lock, Set};
 use roamcore_image::pool::Pool;
 use roamcore_image::tree::read_tar;
@@ -35,12 +36,7 @@ fn an_ordinary_user_builds_the_same_image() {
     copy_tree(&built.keys(), &at("keys"));
     fs::copy(BUILDER, at("roamcore-image")).unwrap();
     fs::copy(&built.agent, at("agent")).unwrap();
-    for beside in [
-        "roamcore",
-        "roamcore-agent.crates",
-        "roamcore.crates",
-        "Cargo.lock",
-    ] {
+    for beside in BESIDE_AGENT {
         fs::copy(built.agent.with_file_name(beside), at(beside)).unwrap();
     }
     let lock = Lock::read(&built.checkout().join("appliances/bare.lock")).unwrap();

@@ -52,7 +52,7 @@ pub struct CrashStates {
     pub seed: u64,
 }
 
-/// Where a run has its disks, firmware variables and sockets.
+/// Where a run has its disks and firmware variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
     /// Removed at its end, or by the next run when this one is killed.

@@ -1,7 +1,7 @@
 //! A further release of the appliance under test, made by the builder that stands beside the harness.
 //!
 //! Owns finding the builder and the agent, and reading a release apart: root, hash tree, UKI. Never changes a release.
-//! Both layouts work: `target/release` with `target/agent` (the front door), and any other target directory.
+//! The builder stands beside the harness, the agent is where `just agent` leaves it, with what a build wants beside it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -183,13 +183,9 @@ pub fn program(name: &str) -> Result<PathBuf> {
 fn agent() -> Result<PathBuf> {
     let given = std::env::var_os("ROAMCORE_AGENT").map(PathBuf::from);
     let beside = beside()?;
-    let known = [
-        beside.join("../agent/roamcore-agent"),
-        beside.join("../x86_64-unknown-linux-gnu/release/roamcore-agent"),
-    ];
     given
         .into_iter()
-        .chain(known)
+        .chain([beside.join("../agent/roamcore-agent")])
         .find(|p| p.is_file())
         .ok_or_else(|| Error::Missing {
             what: "the agent's program".into(),

@@ -66,7 +66,7 @@ pub struct What {
     /// Directory for outputs.
     #[arg(long, default_value = "out", value_name = "DIR")]
     pub out: PathBuf,
-    /// The agent's program; the update service `roamcore` lies beside it.
+    /// The agent's program; beside it lies what else `./dev agent` makes.
     #[arg(
         long,
         default_value = "target/agent/roamcore-agent",

@@ -12,6 +12,7 @@ use roamcore_image::build::{self, Tools};
 use roamcore_image::cache::Cache;
 use roamcore_image::clock::Shift;
 use roamcore_image::command::Command;
+use roamcore_image::crates::BESIDE_AGENT;
 use roamcore_image::keys::KeySet;
 use roamcore_image::lock::Set;
 use roamcore_image::{compare, pool::Pool};
@@ -216,15 +217,10 @@ impl Copies {
                 .run()
                 .with_context(|| format!("copying {name} of the checkout"))?;
         }
-        // The update service lies beside the agent, under a fixed name.
-        let service = "roamcore";
-        for (from, to) in [
-            (what.agent.clone(), copies.agent.clone()),
-            (
-                what.agent.with_file_name(service),
-                copies.agent.with_file_name(service),
-            ),
-        ] {
+        let beside = BESIDE_AGENT
+            .map(|name| [&what.agent, &copies.agent].map(|agent| agent.with_file_name(name)));
+        let agent = [what.agent.clone(), copies.agent.clone()];
+        for [from, to] in beside.into_iter().chain([agent]) {
             fs::copy(&from, &to).with_context(|| {
                 format!("copying {}; build it with `./dev agent`", from.display())
             })?;

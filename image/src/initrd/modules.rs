@@ -14,9 +14,9 @@ use crate::tree::Tree;
 
 /// Where kernels keep their modules.
 pub const ROOT: &str = "usr/lib/modules";
-/// What the kernel's build says of its modules; depmod reads them too.
 /// Which module needs which others, as text; here alone the builder looks them up.
 pub const DEPENDENCIES: &str = "modules.dep";
+/// What the kernel's build says of its modules; depmod reads them too.
 const ORDER: &str = "modules.order";
 const LISTS: [&str; 2] = ["modules.builtin", "modules.builtin.modinfo"];
 

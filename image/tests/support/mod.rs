@@ -27,6 +27,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use roamcore_image::cache::Cache;
+use roamcore_image::crates::BESIDE_AGENT;
 use roamcore_image::nar;
 
 pub use package::Extra;
@@ -415,11 +416,12 @@ fn stamp(agent: &Path) -> String {
         )
     };
     let trees = DOCUMENTS.map(|name| format!("{:02x?}", nar::hash(&source().join(name)).unwrap()));
+    let beside = BESIDE_AGENT.map(|name| of(&agent.with_file_name(name)));
     format!(
         "{}\n{}\n{}\n{}\n",
         of(Path::new(BUILDER)),
         of(agent),
-        of(&agent.with_file_name("roamcore")),
+        beside.join("\n"),
         trees.join("\n")
     )
 }
