@@ -181,14 +181,15 @@ pub fn program(name: &str) -> Result<PathBuf> {
 }
 
 fn agent() -> Result<PathBuf> {
-    let given = std::env::var_os("ROAMCORE_AGENT").map(PathBuf::from);
-    let beside = beside()?;
-    given
-        .into_iter()
-        .chain([beside.join("../agent/roamcore-agent")])
-        .find(|p| p.is_file())
-        .ok_or_else(|| Error::Missing {
-            what: "the agent's program".into(),
+    let path = match std::env::var_os("ROAMCORE_AGENT") {
+        Some(named) => PathBuf::from(named),
+        None => beside()?.join("../agent/roamcore-agent"),
+    };
+    match path.is_file() {
+        true => Ok(path),
+        false => Err(Error::Missing {
+            what: format!("the agent's program {}", path.display()),
             remedy: "build it with `just agent`, or name it in ROAMCORE_AGENT".into(),
-        })
+        }),
+    }
 }

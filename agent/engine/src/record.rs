@@ -127,8 +127,8 @@ pub enum Phase {
         job: Job,
         /// With what.
         target: Target,
-        /// The first plan, against which limits were judged. Without one a job
-        /// that ends leaves the idle slot alone: no entry leads to what an earlier attempt may have written.
+        /// The first plan, against which limits were judged. Without one a job that ends leaves the idle
+        /// slot alone: no entry leads to what an earlier attempt may have written.
         plan: Option<PlanFacts>,
     },
     /// The idle slot holds the release, read back; no boot entry yet. Last phase that can be cancelled.

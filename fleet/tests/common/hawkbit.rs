@@ -30,7 +30,7 @@ pub struct Hawkbit {
     properties: Vec<String>,
     process: Option<Child>,
     // hawkBit keeps a file under its SHA-1, and looks for it before it moves it there: of two that upload the same bytes
-    // at once, one gets a 500.
+    // at once, one may get a 500.
     uploads: tokio::sync::Mutex<()>,
 }
 
