@@ -37,7 +37,7 @@ use record::Captured;
 pub const TEST: Test = Test {
     name: "crash",
     proves: "every state that a power cut in an update can leave boots something valid; `--count N` of them really do",
-    group: Group::All,
+    group: Group::Ci,
     needs: &[Need::Image, Need::Builder, Need::Tool("mkfs.erofs")],
     run,
 };
