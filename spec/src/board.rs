@@ -156,7 +156,7 @@ pub struct Console {
 pub struct Watchdog {
     /// Driver, loaded by name (Proxmox kernels blacklist all watchdog drivers).
     pub module: ModuleName,
-    /// Driver used instead when the firmware has an ACPI WDAT table.
+    /// Driver, loaded as well, to which the kernel gives the timer when the firmware has an ACPI WDAT table.
     pub wdat_module: Option<ModuleName>,
     /// Modules to load before it, in order: what makes its device appear.
     #[serde(default)]

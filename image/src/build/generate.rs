@@ -51,9 +51,12 @@ fn watchdog_conf(board: &Board) -> String {
     )
 }
 
-/// Modules the watchdog needs, loaded by name because no device asks for them in time.
+/// Modules the watchdog needs, loaded by name because no device asks for them in time. Where the firmware has a WDAT table
+/// the kernel gives the timer to that driver and keeps it from the other; each is idle where it has nothing to do.
 fn watchdog_modules(board: &Board) -> String {
-    let modules = board.watchdog.needs.iter().chain([&board.watchdog.module]);
+    let watchdog = &board.watchdog;
+    let drivers = [Some(&watchdog.module), watchdog.wdat_module.as_ref()];
+    let modules = watchdog.needs.iter().chain(drivers.into_iter().flatten());
     modules.map(|m| format!("{m}\n")).collect()
 }
 

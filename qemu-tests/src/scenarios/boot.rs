@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use roamcore_spec::{Appliance, Size};
 
 use crate::context::Ctx;
@@ -31,23 +31,32 @@ fn run(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
     )];
 
     let root = first.fact("root mount")?;
-    let (kind, options) = root.split_once(' ').unwrap_or((root, ""));
+    let [source, kind, options] = root.split_whitespace().collect::<Vec<_>>()[..] else {
+        bail!("findmnt says `{root}` of the root");
+    };
     ensure!(kind == "erofs", "the root is `{kind}`, not erofs");
     ensure!(
         options.split(',').any(|option| option == "ro"),
         "the root is mounted `{options}`"
     );
     let devices = first.fact("dm devices")?;
+    // What systemd-veritysetup calls the device that it makes of `roothash=`.
     ensure!(
-        devices.lines().any(|d| d.contains(" CRYPT-VERITY-")),
-        "no verity device among `{devices}`"
+        source == "/dev/mapper/root"
+            && devices.lines().any(|d| d.starts_with("root CRYPT-VERITY-")),
+        "the root is `{source}`, which is no verity device among `{devices}`"
     );
     let line = first.fact("kernel command line")?;
+    let signed = ctx.image()?.manifest["root_hash"].clone();
+    let hash = signed.as_str().context("the manifest has no root hash")?;
     ensure!(
-        line.contains("roothash="),
-        "no root hash on the kernel's command line: {line}"
+        line.split(' ')
+            .any(|word| word == format!("roothash={hash}")),
+        "the root hash is {hash}, and the kernel was told {line}"
     );
-    proofs.push("the root is erofs, read-only, behind dm-verity with the UKI's root hash".into());
+    proofs.push(
+        "the root is erofs, read-only, behind dm-verity with the manifest's root hash".into(),
+    );
 
     ensure!(
         first.fact("tpm")? == "1 2",

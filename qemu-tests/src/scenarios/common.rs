@@ -3,7 +3,8 @@
 //! ```text
 //! image --keys enrolled, reset, first boot, facts asked, clean power-off--> stage "provisioned" --second boot--> shared guest
 //! ```
-//! The first boot runs in the Secure Boot firmware, in setup mode as delivered: what it enrols, every later boot enforces.
+//! The first boot runs in the Secure Boot firmware, in setup mode as delivered: what it enrols is there
+//! for the later boots, which only the tests of Secure Boot make in that firmware.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -37,7 +38,7 @@ pub const QUESTIONS: &[(&str, &str)] = &[
         "version",
         ". /etc/os-release && printf '%s' \"$IMAGE_VERSION\"",
     ),
-    ("root mount", "findmnt -no FSTYPE,OPTIONS /"),
+    ("root mount", "findmnt -no SOURCE,FSTYPE,OPTIONS /"),
     (
         "dm devices",
         "for d in /sys/block/dm-*/dm; do [ -e $d ] && echo \"$(cat $d/name) $(cat $d/uuid)\"; done; true",
