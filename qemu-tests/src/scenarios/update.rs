@@ -9,7 +9,7 @@ mod changes;
 pub mod faults;
 mod road;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
@@ -20,8 +20,14 @@ use crate::registry::{Group, Need, Test};
 use crate::scenarios::bench::service_up;
 use road::{Kind, Offer, Road, UPDATE_SECONDS};
 
-/// Seconds of the service's life before each kill: in its start, in the plan, in the fetch.
-const KILLED_AFTER: [u64; 3] = [2, 12, 25];
+/// Bytes a second that the device may fetch while it is killed: slow enough to be seen at it.
+const RATE: u64 = 1_000_000;
+/// Bytes that it has fetched since its start when it is killed; the update has more than twice as many.
+const FETCHED: u64 = 9_000_000;
+/// Times that it is killed so.
+const KILLS: u64 = 2;
+/// Bytes of an update that a kill may cost: 4 MiB, as the root has less than 400 MiB.
+const LOST: u64 = 4 << 20;
 const NEEDS: &[Need] = &[Need::Image, Need::Builder, Need::Lan, Need::Fleet];
 
 /// The row.
@@ -55,21 +61,25 @@ fn run(ctx: &Ctx, kind: Kind) -> anyhow::Result<Vec<String>> {
         (
             Offer::forced("0.1.1", 2, Some(changes::overlay_and_arguments)),
             "root-b",
+            "test -e /usr/lib/roamcore/proof-of-change && grep -q roamcore.proof=1 /proc/cmdline",
         ),
         (
             Offer {
                 hurry: Hurry::Soft,
-                ..Offer::forced("0.1.2", 3, None)
+                ..Offer::forced("0.1.2", 3, Some(changes::bulk))
             },
             "root-a",
+            "test -e /usr/lib/roamcore/proof-of-bulk && ! grep -q roamcore.proof /proc/cmdline",
         ),
     ];
-    for (offer, slot) in wanted {
+    for (offer, slot, shows) in wanted {
         let version = offer.version;
+        if offer.hurry == Hurry::Soft {
+            road.limit(RATE)?;
+        }
         let action = road.deploy(ctx, &offer)?;
         if offer.hurry == Hurry::Soft {
-            killed(&mut road.guest)?;
-            road.written()?;
+            proofs.push(killed(&mut road)?);
             road.guest.ok("roamcore confirm")?;
         }
         road.trial(action)?;
@@ -86,12 +96,9 @@ fn run(ctx: &Ctx, kind: Kind) -> anyhow::Result<Vec<String>> {
             seen.slot == slot && seen.version == version && !seen.on_trial,
             "after the deployment of {version} it runs {seen:?}"
         );
-        let changed = road.guest.run(
-            "test -e /usr/lib/roamcore/proof-of-change && grep -q roamcore.proof=1 /proc/cmdline",
-        )?;
         ensure!(
-            (changed.status == 0) == offer.change.is_some(),
-            "overlay and kernel argument of {version}"
+            road.guest.run(shows)?.status == 0,
+            "overlay and kernel argument of {version}: not so: {shows}"
         );
         let log = road.guest.ok("roamcore status --json")?;
         proofs.push(format!(
@@ -136,12 +143,52 @@ fn hung(guest: &mut Guest) -> anyhow::Result<String> {
     ))
 }
 
-/// Kills the update service while it plans, fetches or writes; the update waits for a person's word after that.
-fn killed(guest: &mut Guest) -> anyhow::Result<()> {
-    for seconds in KILLED_AFTER {
-        service_up(guest)?;
-        std::thread::sleep(Duration::from_secs(seconds));
-        guest.ok("systemctl kill --signal=KILL roamcore.service")?;
+/// Kills the update service in its start, in the plan and twice in the fetch; the update waits for a person's word after
+/// that. What a kill cost is what the network card received.
+fn killed(road: &mut Road) -> anyhow::Result<String> {
+    let before = received(&mut road.guest)?;
+    service_up(&mut road.guest)?;
+    kill(&mut road.guest)?;
+    road.reached("planning", 0)?;
+    kill(&mut road.guest)?;
+    let (mut planned, mut fastest) = (0, 0.0_f64);
+    for _ in 0..KILLS {
+        // Measured behind the first bytes: what was saved up may come at once.
+        let first = road.reached("writing", FETCHED / 3)?;
+        let begun = Instant::now();
+        let last = road.reached("writing", FETCHED)?;
+        let seconds = begun.elapsed().as_secs_f64();
+        fastest = fastest.max((last.fetched - first.fetched) as f64 / seconds);
+        planned = last.planned;
+        kill(&mut road.guest)?;
     }
+    road.written()?;
+    let cost = received(&mut road.guest)? - before;
+    // Headers, polls, feedback, and indexes that are fetched once.
+    let most = planned + planned / 20 + (1 << 20) + KILLS * LOST;
+    ensure!(
+        planned > 2 * FETCHED && cost <= most,
+        "the plan was {planned} bytes, after {KILLS} kills in the fetch {cost} were received, at most {most} are allowed"
+    );
+    ensure!(
+        fastest < 1.3 * RATE as f64,
+        "fetched {fastest:.0} bytes/s, {RATE} are allowed"
+    );
+    Ok(format!(
+        "killed in its start, in the plan and {KILLS} times in the fetch: {cost} bytes were received for a plan of {planned}, at \
+         {fastest:.0} bytes/s at most of {RATE} allowed"
+    ))
+}
+
+fn kill(guest: &mut Guest) -> anyhow::Result<()> {
+    guest.ok("systemctl kill --signal=KILL roamcore.service")?;
+    // Not what it said before.
+    std::thread::sleep(Duration::from_secs(1));
     service_up(guest)
+}
+
+/// Bytes that all network cards have received since the boot.
+fn received(guest: &mut Guest) -> anyhow::Result<u64> {
+    let sum = guest.ok("cat /sys/class/net/*/device/net/*/statistics/rx_bytes | paste -sd+ | xargs -I{} sh -c 'echo $(({}))'")?;
+    sum.trim().parse().with_context(|| sum.clone())
 }

@@ -1,7 +1,7 @@
 //! Changes to the sources of a release: a harmless one, and those that a trial must not survive.
 
 use std::fs;
-use std::io::{Error, Result};
+use std::io::{Error, Result, Write as _};
 use std::path::Path;
 
 /// Units of the agent's overlay.
@@ -13,6 +13,18 @@ pub fn overlay_and_arguments(checkout: &Path) -> Result<()> {
     fs::create_dir_all(file.parent().unwrap_or(checkout))?;
     fs::write(file, "a changed overlay\n")?;
     argument(checkout, "roamcore.proof=1")
+}
+
+/// Twenty megabytes that nothing compresses and no slot has.
+pub fn bulk(checkout: &Path) -> Result<()> {
+    let file = checkout.join("overlays/base/files/usr/lib/roamcore/proof-of-bulk");
+    fs::create_dir_all(file.parent().unwrap_or(checkout))?;
+    let mut out = std::io::BufWriter::new(fs::File::create(file)?);
+    let mut rng = roamcore_crash::rng::Rng::fork(20, &[]);
+    for _ in 0..20_000_000 / 8 {
+        out.write_all(&rng.next().to_le_bytes())?;
+    }
+    out.flush()
 }
 
 /// A service that does not start, which the gate waits for in vain; not as long as on the product.

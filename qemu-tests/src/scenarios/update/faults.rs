@@ -86,7 +86,14 @@ struct Bad {
     change: Change,
     /// What the server must have been told, among other things.
     why: &'static [&'static str],
+    /// Resets from the one that began the trial to the old slot's, at most: the table in docs/update.md.
+    resets: usize,
 }
+
+/// Three tries.
+const TRIES: usize = 3;
+/// Nine tries, and two boots of the old slot that arms the other one again.
+const ALL_TRIES: usize = 3 * TRIES + 2;
 
 fn rollback(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
     let mut road = Road::begin(ctx, Kind::Embedded)?;
@@ -97,6 +104,7 @@ fn rollback(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
             sequence: 11,
             change: changes::failing_gate,
             why: &["required units: roamcore-firewall.service", JOURNAL],
+            resets: 1,
         },
         Bad {
             what: "the kernel panics",
@@ -104,6 +112,7 @@ fn rollback(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
             sequence: 12,
             change: changes::panicking,
             why: &[USED_UP, NEVER_CAME_UP],
+            resets: TRIES,
         },
     ];
     let proofs = bad.iter().map(|bad| fails(&mut road, ctx, bad)).collect();
@@ -133,6 +142,7 @@ fn trial(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
             sequence: 35,
             change: changes::hanging_initrd,
             why: &[USED_UP, NEVER_CAME_UP],
+            resets: TRIES,
         },
         Bad {
             what: "PID 1 is frozen",
@@ -140,6 +150,7 @@ fn trial(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
             sequence: 36,
             change: changes::frozen_pid_1,
             why: &[USED_UP, "3 of them came as far", JOURNAL],
+            resets: ALL_TRIES,
         },
         Bad {
             what: "the health gate hangs",
@@ -147,6 +158,7 @@ fn trial(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
             sequence: 37,
             change: changes::hanging_gate,
             why: &["deadline", JOURNAL],
+            resets: 1,
         },
         Bad {
             what: "the update service dies again and again",
@@ -154,6 +166,7 @@ fn trial(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
             sequence: 38,
             change: changes::agent_dies,
             why: &["roamcore-health", JOURNAL],
+            resets: 1,
         },
     ];
     let mut proofs = Vec::new();
@@ -197,10 +210,17 @@ fn fails(road: &mut Road, ctx: &Ctx, bad: &Bad) -> anyhow::Result<String> {
     road.trial(action)
         .with_context(|| format!("a release in which {what}"))?;
     let trial = begun.elapsed().as_secs();
+    let first = road.guest.machine()?.resets();
     let why = given_up(road, action, &before, bad.why)
         .with_context(|| format!("a release in which {what}"))?;
+    let resets = road.guest.machine()?.resets() - first;
+    ensure!(
+        resets <= bad.resets,
+        "{what}: back after {resets} resets, at most {} were to be",
+        bad.resets
+    );
     Ok(format!(
-        "{what}: back on {} {} {} s after the reset; the server was told {why}",
+        "{what}: back on {} {} after {resets} resets, {} s after the trial began; the server was told {why}",
         before.slot,
         before.version,
         begun.elapsed().as_secs() - trial
@@ -248,10 +268,12 @@ fn other_slot(view: &View) -> &'static str {
 /// A release that the device must not write a byte of.
 fn refused(road: &mut Road, ctx: &Ctx, offer: &Offer, why: &str) -> anyhow::Result<String> {
     let before = road.settled()?;
-    // Sectors written, the seventh figure of Documentation/block/stat.rst.
+    // Sectors written, the seventh figure of Documentation/block/stat.rst, of both partitions; and what leads to them.
+    let root = other_slot(&before);
     let counter = format!(
-        "awk '{{print $7}}' /sys/class/block/$(basename $(readlink -f /dev/disk/by-partlabel/{}))/stat",
-        other_slot(&before)
+        "for p in {root} {}; do awk '{{print $7}}' /sys/class/block/$(basename $(readlink -f /dev/disk/by-partlabel/$p))/stat; done; \
+         ls -l /dev/disk/by-partuuid | sort",
+        root.replace("root", "verity")
     );
     let written = road.guest.ok(&counter)?;
     let resets = road.guest.machine()?.resets();
@@ -268,6 +290,12 @@ fn refused(road: &mut Road, ctx: &Ctx, offer: &Offer, why: &str) -> anyhow::Resu
         "something was written to the idle slot or the device was reset"
     );
     same(road, &before)?;
+    let entries = road.settled()?.entries;
+    ensure!(
+        entries == before.entries,
+        "boot entries were {:?} and are {entries:?}",
+        before.entries
+    );
     Ok(format!(
         "{} is refused before a byte is written; the server was told {said}",
         offer.version

@@ -48,6 +48,15 @@ impl Offer {
     }
 }
 
+/// How far the work on an update is.
+#[derive(Debug, Clone, Copy)]
+pub struct Reached {
+    /// Bytes fetched since it began.
+    pub fetched: u64,
+    /// Bytes that the first plan was to fetch; 0 before there is one.
+    pub planned: u64,
+}
+
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -120,18 +129,45 @@ impl Road {
         }
     }
 
+    /// Bounds what the device fetches in a second from now on.
+    pub fn limit(&mut self, bytes_per_second: u64) -> anyhow::Result<()> {
+        self.guest.ok(&format!(
+            "printf '[policy]\\nbytes-per-second = {bytes_per_second}\\n' >> /etc/roamcore/agent.toml && systemctl restart roamcore.service"
+        ))?;
+        Ok(())
+    }
+
     /// Waits until the update is written and only a person's word is missing.
     pub fn written(&mut self) -> anyhow::Result<()> {
+        self.until("written", |engine| engine["phase"] == "verified")?;
+        Ok(())
+    }
+
+    /// Waits until the device is in a stage of the work and has fetched so much since the work began.
+    pub fn reached(&mut self, stage: &str, fetched: u64) -> anyhow::Result<Reached> {
+        let seen = self.until(stage, |engine| {
+            let progress = &engine["progress"];
+            progress["stage"] == stage && progress["fetched"].as_u64() >= Some(fetched)
+        })?;
+        Ok(Reached {
+            fetched: seen["progress"]["fetched"].as_u64().unwrap_or(0),
+            planned: seen["plan"]["download_bytes"].as_u64().unwrap_or(0),
+        })
+    }
+
+    /// The engine's status, as soon as it is as wanted.
+    fn until(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
         let deadline = self.guest.within(UPDATE_SECONDS);
         loop {
             let status = self.guest.ok("roamcore status --json")?;
-            let seen: Value = serde_json::from_str(&status).with_context(|| status.clone())?;
-            if seen["answer"]["engine"]["phase"] == "verified" {
-                return Ok(());
+            let mut seen: Value = serde_json::from_str(&status).with_context(|| status.clone())?;
+            let engine = seen["answer"]["engine"].take();
+            if wanted(&engine) {
+                return Ok(engine);
             }
             ensure!(
-                deadline.pause(2000),
-                "not written within {} s: {status}",
+                deadline.pause(500),
+                "not {what} within {} s: {status}",
                 deadline.seconds()
             );
         }
