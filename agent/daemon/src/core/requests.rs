@@ -8,7 +8,7 @@ use roamcore_engine::history::History;
 use roamcore_engine::{Event, Gate, LocalOffer, Store, StoreError};
 use tokio::sync::oneshot;
 
-use super::{Core, Input, answer};
+use super::{Connected, Core, Input, answer};
 use crate::chain::chain;
 use crate::protocol::{Answer, MOST_LINES, Overview, Request, ServerStatus};
 use crate::stick::Stick;
@@ -36,9 +36,10 @@ impl<S: Store> Core<S> {
             Request::Deny => return self.handle(Event::Deny, Some(reply)),
             Request::Cancel => return self.handle(Event::Cancel, Some(reply)),
             Request::Rollback => return self.handle(Event::RollBack, Some(reply)),
-            Request::AutoConfirm { active } => {
-                return self.handle(Event::AutoConfirm { active }, Some(reply));
-            }
+            Request::AutoConfirm { active } => match self.server() {
+                Ok(_) => return self.handle(Event::AutoConfirm { active }, Some(reply)),
+                Err(refused) => answer(reply, refused),
+            },
             Request::Gate { failure } => {
                 let gate = failure.map_or(Gate::Passed, Gate::Failed);
                 return self.handle(Event::Gate(gate), Some(reply));
@@ -60,15 +61,23 @@ impl<S: Store> Core<S> {
         }
     }
 
-    fn check(&self) -> Answer {
-        let Some(connected) = &self.parts.connected else {
+    /// The server, or the answer to who wants something of it.
+    fn server(&self) -> Result<&Connected, Answer> {
+        self.parts.connected.as_ref().ok_or_else(|| {
             let reason = match &self.parts.problem {
                 Some(problem) => format!("there is no server to ask: {problem}"),
                 None => {
                     "there is no server to ask; set [server] in /etc/roamcore/agent.toml".to_owned()
                 }
             };
-            return Answer::Refused { reason };
+            Answer::Refused { reason }
+        })
+    }
+
+    fn check(&self) -> Answer {
+        let connected = match self.server() {
+            Ok(connected) => connected,
+            Err(refused) => return refused,
         };
         match connected.orders.try_send(Order::Check) {
             Ok(()) => Answer::Accepted,

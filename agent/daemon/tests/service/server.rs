@@ -29,6 +29,8 @@ pub struct Script {
     /// Downloads of root.000 send nothing more after so many bytes.
     pub stall: Option<usize>,
     pub wants_attributes: bool,
+    /// It confirms by itself when it is asked to.
+    pub confirms: bool,
     /// `METHOD path` without the part that all have in common, and the body.
     pub log: Vec<(String, String)>,
 }
@@ -75,6 +77,7 @@ impl Server {
             cuts: Vec::new(),
             stall: None,
             wants_attributes: false,
+            confirms: false,
             log: Vec::new(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -200,6 +203,9 @@ impl Server {
                     status(200)
                 }
                 ("POST", Some("deploymentBase" | "cancelAction"), _) => status(410),
+                ("POST", Some("confirmationBase"), _) if short.ends_with("activateAutoConfirm") => {
+                    status(if script.confirms { 200 } else { 404 })
+                }
                 ("POST", Some("confirmationBase"), Shown::Confirmation(id)) => {
                     if body.contains("\"confirmed\"") {
                         script.shown = Shown::Deployment(id);

@@ -1,6 +1,6 @@
 //! Updates from a server, from the first poll to the last word.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use roamcore_daemon::protocol::{Answer, Request};
 use roamcore_engine::{Destination, Entry};
@@ -373,5 +373,71 @@ async fn the_data_budget_of_the_settings_holds() {
     let end = closed(&server)[0].to_string();
     assert!(end.contains("the data budget has"), "{end}");
     assert!(server.sent("GET /files/root.000").is_empty());
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_rate_of_the_settings_holds() {
+    let (mut world, server) = world("1.1.0", 11, "bytes-per-second = 100000\n").await;
+    server.script(|script| script.shown = Shown::Deployment(5));
+    world
+        .until("the root is asked for", || {
+            !server.sent("GET /files/root.000").is_empty()
+        })
+        .await;
+    let begun = Instant::now();
+    world
+        .until("it is armed", || {
+            world.machine.disk(|disk| disk.reboot.is_some())
+        })
+        .await;
+    // 300 kB, of which a second's worth may come at once.
+    let took = begun.elapsed();
+    assert!(took > Duration::from_millis(1800), "{took:?}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_became_of_automatic_confirmation_is_in_the_log() {
+    let (mut world, server) = world("1.1.0", 11, "").await;
+    for (confirms, line, call, said) in [
+        (
+            false,
+            "on",
+            "activateAutoConfirm",
+            "does not do automatic confirmation",
+        ),
+        (
+            true,
+            "on",
+            "activateAutoConfirm",
+            "the server confirms by itself",
+        ),
+        (
+            true,
+            "off",
+            "deactivateAutoConfirm",
+            "the server asks for confirmations again",
+        ),
+    ] {
+        server.script(|script| (script.confirms, script.log) = (confirms, Vec::new()));
+        let asked = world.says(&format!("auto-confirm {line}")).await;
+        assert_eq!(asked, (0, "accepted\n".to_owned()));
+        world
+            .until(call, || {
+                !server
+                    .sent(&format!("POST /confirmationBase/{call}"))
+                    .is_empty()
+            })
+            .await;
+        for tries in 0.. {
+            let (_, log) = world.says("log").await;
+            if log.contains(said) {
+                break;
+            }
+            assert!(tries < 100, "{log}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
     world.stop().await;
 }

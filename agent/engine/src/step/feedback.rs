@@ -90,7 +90,14 @@ impl Turn<'_> {
                 }
                 self.record.told = Some(release);
             }
-            Message::AutoConfirm { .. } => {}
+            Message::AutoConfirm { active } => {
+                let now = match (active, taken) {
+                    (true, true) => "the server confirms by itself from now on",
+                    (false, true) => "the server asks for confirmations again",
+                    (_, false) => "the server does not do automatic confirmation",
+                };
+                self.note(now.to_owned());
+            }
             // While an action is open, servers take the word on what is installed and forget it. Said again, it costs one
             // small request.
             Message::Final { success: false, .. } | Message::Cancel { accepted: true, .. } => {
