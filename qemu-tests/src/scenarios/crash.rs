@@ -44,8 +44,10 @@ pub const TEST: Test = Test {
 
 /// States that are planned; some turn out to be the same disk.
 const STATES: usize = 15_000;
-/// States that must have been judged, each another disk.
+/// States that must have been judged, each another disk than the others of its window.
 const FEWEST_STATES: usize = 10_000;
+/// Different ESPs among them: what firmware and boot loader find after a cut.
+const FEWEST_ESPS: usize = 1_000;
 /// Where systemd-boot says that it counted this boot.
 const COUNTED: &str =
     "/sys/firmware/efi/efivars/LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
@@ -82,6 +84,10 @@ fn run(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
     ensure!(
         report.distinct >= FEWEST_STATES,
         "too few states to prove anything: {report}"
+    );
+    ensure!(
+        report.different[1] >= FEWEST_ESPS,
+        "too few different ESPs to prove anything: {report}"
     );
     let mut proofs: Vec<String> = report.to_string().lines().map(str::to_owned).collect();
     for chosen in choose(&run, ctx.crash.count, ctx.crash.seed) {

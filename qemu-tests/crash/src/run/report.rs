@@ -43,7 +43,7 @@ pub struct Report {
     pub seed: u64,
     /// States that were judged, each different from all others of its window.
     pub states: usize,
-    /// How many of them differ from all others where a boot looks.
+    /// How many of them are of a window in which something is written that a boot looks at.
     pub distinct: usize,
     /// Shapes that turned out to be states already judged.
     pub repeated: usize,
@@ -143,7 +143,7 @@ impl fmt::Display for Report {
         let [tables, esps, slots] = self.different;
         writeln!(
             f,
-            "{} differ where a boot looks; among them {tables} partition tables, {esps} ESPs, {slots} slot contents",
+            "{} are of windows that write where a boot looks; among them {tables} partition tables, {esps} ESPs, {slots} slot contents",
             self.distinct
         )?;
         for (index, fallback) in self.fallbacks.iter().enumerate() {
