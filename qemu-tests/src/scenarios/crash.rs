@@ -29,7 +29,7 @@ use crate::args;
 use crate::context::Ctx;
 use crate::machine::spec::MachineSpec;
 use crate::registry::{Group, Need, Test};
-use crate::scenarios::bench::view;
+use crate::scenarios::bench::{service_up, view};
 use crate::tool;
 use record::Captured;
 
@@ -38,7 +38,12 @@ pub const TEST: Test = Test {
     name: "crash",
     proves: "every state that a power cut in an update can leave boots something valid; `--count N` of them really do",
     group: Group::Ci,
-    needs: &[Need::Image, Need::Builder, Need::Tool("mkfs.erofs")],
+    needs: &[
+        Need::Image,
+        Need::Builder,
+        Need::Tool("mkfs.vfat"),
+        Need::Tool("mcopy"),
+    ],
     run,
 };
 
@@ -248,6 +253,17 @@ fn boot(
         "{}: it was to boot {told}; it booted {did}; entries {:?}",
         chosen.words,
         seen.entries
+    );
+    // It is not enough that something boots: the service goes on from what the cut left.
+    service_up(&mut guest).with_context(|| format!("{}: the update service", chosen.words))?;
+    let status = guest.ok("roamcore status --json")?;
+    let status: serde_json::Value =
+        serde_json::from_str(&status).with_context(|| status.clone())?;
+    let engine = &status["answer"]["engine"];
+    ensure!(
+        engine["phase"].is_string() && engine["slots"][0]["running"] == true,
+        "{}: the update service says {status}",
+        chosen.words
     );
     guest.discard();
     std::fs::remove_file(&raw).with_context(|| format!("remove {}", raw.display()))?;

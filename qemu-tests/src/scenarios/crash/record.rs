@@ -108,22 +108,17 @@ pub fn updates(ctx: &Ctx) -> anyhow::Result<Captured> {
                 stick.display()
             ),
             "-device".into(),
-            format!("nvme,drive=stick,serial={STICK}"),
+            "qemu-xhci,id=usb".into(),
+            "-device".into(),
+            "usb-storage,bus=usb.0,drive=stick".into(),
         ]
         .into(),
         ..MachineSpec::default()
     };
     let mut guest = ctx.boot(&spec, running, "recorded")?;
     guest.settled()?;
-    let device = guest.ok(&format!(
-        "for c in /sys/class/nvme/*; do grep -q {STICK} $c/serial && echo /dev/$(basename $c)n1; done; true"
-    ))?;
-    ensure!(
-        device.starts_with("/dev/nvme"),
-        "the guest does not see the stick: `{device}`"
-    );
     guest.ok(&format!(
-        "mkdir -p /run/stick && mount -t erofs {device} /run/stick"
+        "d=/dev/disk/by-label/{STICK}; udevadm wait --timeout=60 $d && mkdir -p /run/stick && mount -t vfat -o ro $d /run/stick"
     ))?;
     let resets = guest.machine()?.resets();
     guest.ok(&format!("roamcore install /run/stick/{name}"))?;
@@ -200,16 +195,17 @@ fn settled(guest: &mut Guest, slot: &str) -> anyhow::Result<View> {
     Ok(seen)
 }
 
-/// A disk with the release in one file on it; and that file's name.
+/// A USB stick as shops sell them, FAT32, with the release in one file on it; and that file's name.
 fn stick(release: &Release, directory: &Path) -> anyhow::Result<(PathBuf, String)> {
     let content = tempfile::tempdir_in(directory)?;
     let file = make_file(release, content.path())?;
     let name = file.file_name().context("no name")?.to_string_lossy();
-    let stick = directory.join("stick.erofs");
-    tool::run(
-        "mkfs.erofs",
-        &args![stick.display(), content.path().display()],
-    )?;
+    let stick = directory.join("stick.img");
+    // Both copies of the allocation table and the boot sectors have room in this.
+    let size = std::fs::metadata(&file)?.len() + (64 << 20);
+    File::create_new(&stick)?.set_len(size.next_multiple_of(1 << 20))?;
+    tool::run("mkfs.vfat", &args!["-F", 32, "-n", STICK, stick.display()])?;
+    tool::run("mcopy", &args!["-i", stick.display(), file.display(), "::"])?;
     Ok((stick, name.into_owned()))
 }
 
