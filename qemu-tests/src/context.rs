@@ -82,6 +82,7 @@ pub struct Ctx {
     chosen: Cell<usize>,
     out: PathBuf,
     cache: PathBuf,
+    kind: Work,
     work: Scratch,
     test: RefCell<String>,
     machines: Cell<u32>,
@@ -97,8 +98,10 @@ impl Ctx {
     pub fn new(images: Vec<Image>, out: &Path, cache: &Path, work: Work) -> Result<Self> {
         std::fs::create_dir_all(cache).map_err(file("create", cache))?;
         scratch::tidy(cache, Work::Passing.prefix())?;
-        let work = Scratch::create(cache, work.prefix())?;
+        let kind = work;
+        let work = Scratch::create(cache, kind.prefix())?;
         Ok(Self {
+            kind,
             accel: Accel::detect(),
             crash: CrashStates { count: 2, seed: 1 },
             images,
@@ -172,10 +175,13 @@ impl Ctx {
         self.console.borrow().clone()
     }
 
-    /// Ends it without removing the disks of this run; those of [`Work::Passing`] go with the next.
-    pub fn keep(self) -> PathBuf {
-        drop(self.shared.take());
-        self.work.keep()
+    /// Ends the run; says where its disks are, when they stay.
+    pub fn end(self) -> Option<PathBuf> {
+        self.end_shared();
+        match self.kind {
+            Work::Passing => None,
+            Work::Kept => Some(self.work.keep()),
+        }
     }
 
     /// Names the logs of the next machine.

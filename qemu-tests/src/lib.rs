@@ -26,6 +26,7 @@ pub mod fleet;
 pub mod guest;
 pub mod hawkbit;
 pub mod image;
+pub mod lanes;
 pub mod machine;
 pub mod net;
 pub mod picture;

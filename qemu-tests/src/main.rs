@@ -5,15 +5,16 @@ mod interactive;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::UNIX_EPOCH;
+use std::time::{Instant, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap::{Args, Parser};
+use roamcore_qemu_tests::accel::Accel;
 use roamcore_qemu_tests::context::{CrashStates, Ctx, Work};
 use roamcore_qemu_tests::disk::base;
 use roamcore_qemu_tests::image::Image;
 use roamcore_qemu_tests::registry::{self, Group};
-use roamcore_qemu_tests::{runner, scenarios};
+use roamcore_qemu_tests::{lanes, runner, scenarios};
 
 /// Boots an image in QEMU as a VP2430 would, and tests it.
 #[derive(Debug, Parser)]
@@ -54,6 +55,9 @@ struct TestArgs {
     /// Also write the results as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Tests that run at once [default: 2 with two processors or more].
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
     /// Keep this run's disks.
     #[arg(long)]
     keep: bool,
@@ -91,31 +95,33 @@ fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
     let images = args.images.iter().map(|directory| {
         Image::open(directory).with_context(|| format!("open the image {}", directory.display()))
     });
-    let images = images.collect::<anyhow::Result<_>>()?;
+    let images = images.collect::<anyhow::Result<Vec<_>>>()?;
     let cache = args.cache.clone().unwrap_or_else(base::cache_directory);
     // Absolute: QEMU writes logs there, whatever its own directory.
-    let mut ctx = Ctx::new(
-        images,
-        &std::path::absolute(&args.out)?,
-        &std::path::absolute(cache)?,
-        if args.keep { Work::Kept } else { Work::Passing },
-    )?;
+    let (logs, cache) = (std::path::absolute(&args.out)?, std::path::absolute(cache)?);
     let clock = || UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs());
-    ctx.crash = CrashStates {
+    let crash = CrashStates {
         count: args.count,
         seed: args.seed.unwrap_or_else(clock),
     };
-    let accel = ctx.accel;
-    let reports = runner::run(&ctx, &tests, &mut out)?;
+    let work = if args.keep { Work::Kept } else { Work::Passing };
+    let make = || {
+        let mut ctx = Ctx::new(Vec::clone(&images), &logs, &cache, work)?;
+        ctx.crash = crash;
+        Ok(ctx)
+    };
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let at_once = args.jobs.unwrap_or_else(|| lanes::fitting(processors));
+    let begun = Instant::now();
+    let reports = lanes::run(&make, at_once, &tests, &mut out)?;
     if let Some(path) = &args.json {
         runner::save_json(&reports, path)?;
     }
-    if args.keep {
-        writeln!(out, "\ndisks kept in {}", ctx.keep().display())?;
-    }
     // Without names it is `ci` too (`registry::select`).
     let ci = args.names.is_empty() || args.names == ["ci"];
-    write!(out, "\n{}", runner::table(&reports, accel, ci))?;
+    let seconds = begun.elapsed().as_secs();
+    let table = runner::table(&reports, seconds, Accel::detect(), ci);
+    write!(out, "\n{table}")?;
     Ok(if runner::failed(&reports) {
         ExitCode::FAILURE
     } else {

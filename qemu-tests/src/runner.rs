@@ -1,4 +1,4 @@
-//! Runs tests one after the other and reports.
+//! Runs a test and reports.
 //!
 //! Owns verdicts, the final table and the exit code. Invariant: one failure makes the run fail; the last line printed is
 //! `N passed, N failed, N skipped`, with `N passed after a run thrown away` among them when there are such: a test that
@@ -22,7 +22,7 @@ const TAIL: usize = 60;
 /// How often a test may run again because the emulator was starved.
 const AGAIN: u32 = 2;
 
-/// Seconds of emulation that the group `ci` may take: 25 minutes for the image's tests and 25 for those of updates.
+/// Seconds that the group `ci` may take under emulation: 25 minutes for the image's tests and 25 for those of updates.
 const CI_BUDGET: u64 = (25 + 25) * 60;
 
 /// How a test ended.
@@ -62,65 +62,58 @@ pub struct Report {
     pub outcome: Outcome,
 }
 
-/// Runs `tests`; prints progress to `out`.
-pub fn run(ctx: &Ctx, tests: &[&Test], out: &mut impl Write) -> Result<Vec<Report>> {
-    let say = file("write to", "the terminal");
-    writeln!(out, "{} tests with {}", tests.len(), ctx.accel).map_err(say)?;
-    let mut reports = Vec::new();
-    for test in tests {
-        let say = || file("write to", "the terminal");
-        writeln!(out, "\n{}: {}", test.name, test.proves).map_err(say())?;
-        let begun = Instant::now();
-        let mut outcome = run_one(ctx, test)?;
-        let mut starved = 0;
-        while let Outcome::Failed { reason } = &outcome
-            && ctx.accel == Accel::Tcg
-            && crate::starved::seen(&ctx.logs_directory())
-            && starved < AGAIN
-        {
-            starved += 1;
-            let first = reason.lines().next().unwrap_or_default();
-            writeln!(
-                out,
-                "  ~ {first}\n  ~ the emulator failed the guest, as its console says and no hardware does; once more ({starved} of {AGAIN})"
-            )
-            .map_err(say())?;
-            ctx.again(starved)?;
-            outcome = attempt(ctx, test);
-        }
-        let seconds = begun.elapsed().as_secs();
-        match &outcome {
-            Outcome::Passed { proofs } => proofs
-                .iter()
-                .try_for_each(|proof| writeln!(out, "  + {proof}")),
-            Outcome::Skipped { reason } => writeln!(out, "  - skipped: {reason}"),
-            Outcome::Failed { reason } => {
-                writeln!(out, "  ! {reason}").map_err(say())?;
-                let log = ctx
-                    .last_console()
-                    .and_then(|path| std::fs::read_to_string(path).ok())
-                    .unwrap_or_default();
-                let tail = tool::tail(&log, TAIL);
-                tail.lines()
-                    .try_for_each(|line| writeln!(out, "  | {line}"))
-                    .map_err(say())?;
-                writeln!(out, "  logs: {}", ctx.logs_directory().display())
-            }
-        }
+/// Runs a test, again when the emulator failed it; prints progress to `out`.
+pub fn run_one(ctx: &Ctx, test: &Test, out: &mut impl Write) -> Result<Report> {
+    let say = || file("write to", "the terminal");
+    writeln!(out, "\n{}: {}", test.name, test.proves).map_err(say())?;
+    let begun = Instant::now();
+    let mut outcome = first(ctx, test)?;
+    let mut starved = 0;
+    while let Outcome::Failed { reason } = &outcome
+        && ctx.accel == Accel::Tcg
+        && crate::starved::seen(&ctx.logs_directory())
+        && starved < AGAIN
+    {
+        starved += 1;
+        let first = reason.lines().next().unwrap_or_default();
+        writeln!(
+            out,
+            "  ~ {first}\n  ~ the emulator failed the guest, as its console says and no hardware does; once more ({starved} of {AGAIN})"
+        )
         .map_err(say())?;
-        reports.push(Report {
-            test: test.name,
-            proves: test.proves,
-            seconds,
-            starved,
-            outcome,
-        });
+        ctx.again(starved)?;
+        outcome = attempt(ctx, test);
     }
-    ctx.end_shared();
-    Ok(reports)
+    let seconds = begun.elapsed().as_secs();
+    match &outcome {
+        Outcome::Passed { proofs } => proofs
+            .iter()
+            .try_for_each(|proof| writeln!(out, "  + {proof}")),
+        Outcome::Skipped { reason } => writeln!(out, "  - skipped: {reason}"),
+        Outcome::Failed { reason } => {
+            writeln!(out, "  ! {reason}").map_err(say())?;
+            let log = ctx
+                .last_console()
+                .and_then(|path| std::fs::read_to_string(path).ok())
+                .unwrap_or_default();
+            let tail = tool::tail(&log, TAIL);
+            tail.lines()
+                .try_for_each(|line| writeln!(out, "  | {line}"))
+                .map_err(say())?;
+            writeln!(out, "  logs: {}", ctx.logs_directory().display())
+        }
+    }
+    .map_err(say())?;
+    Ok(Report {
+        test: test.name,
+        proves: test.proves,
+        seconds,
+        starved,
+        outcome,
+    })
 }
 
-fn run_one(ctx: &Ctx, test: &Test) -> Result<Outcome> {
+fn first(ctx: &Ctx, test: &Test) -> Result<Outcome> {
     // Without the image it wants it keeps any, and its need says what is lacking.
     let _ = ctx.choose(test.appliance()) || ctx.choose(None);
     if let Some(reason) = test.needs.iter().find_map(|need| need.lacking(ctx)) {
@@ -147,8 +140,9 @@ fn attempt(ctx: &Ctx, test: &Test) -> Outcome {
     }
 }
 
-/// The final table; its last line is the closing line. `ci`: these were the tests of every change, which have a budget.
-pub fn table(reports: &[Report], accel: Accel, ci: bool) -> String {
+/// The final table of what took `seconds`; its last line is the closing line. `ci`: these were the tests of every change,
+/// which have a budget.
+pub fn table(reports: &[Report], seconds: u64, accel: Accel, ci: bool) -> String {
     let width = reports
         .iter()
         .map(|r| r.test.len())
@@ -187,19 +181,24 @@ pub fn table(reports: &[Report], accel: Accel, ci: bool) -> String {
         0 => String::new(),
         count => format!(", {count} passed after a run thrown away"),
     };
-    text + &time(reports, accel, ci)
+    text + &time(reports, seconds, accel, ci)
         + &format!("{passed} passed{again}, {failed} failed, {skipped} skipped\n")
 }
 
 /// The whole time, beside the budget where there is one: that is written for emulation.
-fn time(reports: &[Report], accel: Accel, ci: bool) -> String {
+fn time(reports: &[Report], seconds: u64, accel: Accel, ci: bool) -> String {
     let shown = |seconds: u64| format!("{} min {:02} s", seconds / 60, seconds % 60);
     let total: u64 = reports.iter().map(|report| report.seconds).sum();
+    // Rounded down each; more than the whole only where several ran at once.
+    let of = match total > seconds {
+        true => format!(" for {} of tests", shown(total)),
+        false => String::new(),
+    };
     let budget = match ci && accel == Accel::Tcg {
         true => format!(", the budget is {}", shown(CI_BUDGET)),
         false => String::new(),
     };
-    format!("{} with {accel}{budget}\n", shown(total))
+    format!("{}{of} with {accel}{budget}\n", shown(seconds))
 }
 
 /// Whether the run as a whole failed.
@@ -223,6 +222,11 @@ mod tests {
     use super::*;
     use crate::context::Work;
     use crate::registry::{Group, Need};
+
+    fn run(ctx: &Ctx, tests: &[&Test], out: &mut Vec<u8>) -> Result<Vec<Report>> {
+        let run = tests.iter().map(|test| run_one(ctx, test, out));
+        run.collect()
+    }
 
     const TESTS: [Test; 4] = [
         Test {
@@ -272,7 +276,7 @@ mod tests {
                 .unwrap()
                 .contains("bad: x\n  ! no\n")
         );
-        let table = table(&reports, Accel::Tcg, false);
+        let table = table(&reports, 0, Accel::Tcg, false);
         assert!(
             table.contains("lame    skipped      0 s  `no-such` is not installed\n"),
             "{table}"
@@ -302,11 +306,17 @@ mod tests {
         let reports = [report(1500), report(65)];
         let tcg = "26 min 05 s with TCG (software emulation)";
         assert_eq!(
-            time(&reports, Accel::Tcg, true),
+            time(&reports, 1565, Accel::Tcg, true),
             format!("{tcg}, the budget is 50 min 00 s\n")
         );
-        assert_eq!(time(&reports, Accel::Tcg, false), format!("{tcg}\n"));
-        assert_eq!(time(&reports, Accel::Kvm, true), "26 min 05 s with KVM\n");
+        assert_eq!(
+            time(&reports, 1566, Accel::Tcg, false),
+            "26 min 06 s with TCG (software emulation)\n"
+        );
+        assert_eq!(
+            time(&reports, 1500, Accel::Kvm, true),
+            "25 min 00 s for 26 min 05 s of tests with KVM\n"
+        );
     }
 
     /// The first image is everybody's, the other one only of the test that asks for its appliance.
@@ -401,7 +411,7 @@ mod tests {
         ] {
             ctx.accel = accel;
             let reports = run(&ctx, &[&starved, &TESTS[1]], &mut Vec::new()).unwrap();
-            let table = table(&reports, accel, false);
+            let table = table(&reports, 0, accel, false);
             assert!(table.contains(&format!("hungry  {row}\n")), "{table}");
             assert!(table.ends_with(end), "{table}");
             assert_eq!(reports[1].starved, 0);
