@@ -1,6 +1,6 @@
 //! What a scenario works with: the image, directories, shared boots.
 //!
-//! Owns the stages. A stage is a named machine state at power-off, made at most once per run, that tests build on by overlays.
+//! Owns the stages. A stage is a named machine state at power-off, made at most once in each lane of a run, that tests build on by overlays.
 //! (`savevm` cannot snapshot an NVMe disk, so a stage is a disk, never a running machine.) One guest may also be shared while
 //! it runs, between tests that only look.
 //! Invariant: a stage that failed is not tried again; every test that needs it fails with the first reason.
@@ -82,13 +82,14 @@ pub struct Ctx {
     chosen: Cell<usize>,
     out: PathBuf,
     cache: PathBuf,
+    /// Before `work`: what is dropped first still runs on the disks that go with it.
+    shared: RefCell<Option<Guest>>,
     kind: Work,
     work: Scratch,
     test: RefCell<String>,
     machines: Cell<u32>,
     console: RefCell<Option<PathBuf>>,
     stages: RefCell<BTreeMap<String, std::result::Result<Rc<Stage>, String>>>,
-    shared: RefCell<Option<Guest>>,
     releases: RefCell<BTreeMap<String, Rc<Release>>>,
 }
 

@@ -21,7 +21,7 @@ use crate::tool::{self, Daemon, Tty};
 /// Where devices call.
 pub const DEVICES: u16 = 8080;
 /// Start, migration of an empty database included.
-const START_SECONDS: u64 = 20;
+const START_SECONDS: u64 = 120;
 
 /// When a device shall install what is deployed to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use crate::tool::{self, Daemon, Tty};
 
 const RUN: &str = "fleet/hawkbit/run";
 /// A minute on an idle machine.
-const START_SECONDS: u64 = 300;
+const START_SECONDS: u64 = 900;
 /// What a device shows; hawkBit lets operators choose it.
 const TOKEN: &str = "a-token-of-the-boot-tests";
 

@@ -19,7 +19,7 @@ use crate::error::{Error, Result, file};
 use crate::registry::Test;
 use crate::runner::{self, Report};
 
-/// Lanes that a machine of so many processors can feed under emulation.
+/// Lanes that a machine of so many processors can feed.
 #[must_use]
 pub fn fitting(processors: usize) -> usize {
     // More than two have no tests to make up for the stages that each lane boots for itself.
@@ -123,6 +123,7 @@ impl<W: Write> Shared<'_, W> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use super::*;
     use crate::context::Work;
@@ -138,15 +139,18 @@ mod tests {
         }
     }
 
-    static AT_ONCE: AtomicUsize = AtomicUsize::new(0);
-    static MOST: AtomicUsize = AtomicUsize::new(0);
+    static BEGUN: AtomicUsize = AtomicUsize::new(0);
 
-    fn waits(_: &Ctx) -> anyhow::Result<Vec<String>> {
-        let now = AT_ONCE.fetch_add(1, Ordering::SeqCst) + 1;
-        MOST.fetch_max(now, Ordering::SeqCst);
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        AT_ONCE.fetch_sub(1, Ordering::SeqCst);
-        Ok(vec!["it waited".into()])
+    /// Ends when another test has begun beside it.
+    fn meets(_: &Ctx) -> anyhow::Result<Vec<String>> {
+        BEGUN.fetch_add(1, Ordering::SeqCst);
+        for _ in 0..600 {
+            if BEGUN.load(Ordering::SeqCst) >= 2 {
+                return Ok(vec!["it met another one".into()]);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        anyhow::bail!("alone")
     }
 
     #[test]
@@ -161,17 +165,24 @@ mod tests {
             )
         };
         let fails = test("d", |_| anyhow::bail!("no"));
-        let tests = [test("a", waits), test("b", waits), test("c", waits), fails];
+        let plain = test("b", |_| Ok(vec!["it holds".into()]));
+        let panics = test("c", |_| panic!("what nobody expected"));
+        let tests = [test("a", meets), plain, panics, fails, test("e", meets)];
         let tests: Vec<&Test> = tests.iter().collect();
         let mut printed = Vec::new();
         let reports = run(&make, 2, &tests, &mut printed).unwrap();
         let names: Vec<_> = reports.iter().map(|r| r.test).collect();
-        assert_eq!(names, ["a", "b", "c", "d"]);
-        assert_eq!(MOST.load(Ordering::SeqCst), 2);
-        assert!(runner::failed(&reports) && !runner::failed(&reports[..3]));
+        assert_eq!(names, ["a", "b", "c", "d", "e"]);
+        let failed = |n: usize| runner::failed(&reports[n..=n]);
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(failed),
+            [false, false, true, true, false]
+        );
         let printed = String::from_utf8(printed).unwrap();
         assert!(
-            printed.contains("\nb: x\n  + it waited\n") && printed.contains("\nd: x\n  ! no\n"),
+            printed.contains("\nb: x\n  + it holds\n")
+                && printed.contains("\nc: x\n  ! panicked: what nobody expected\n")
+                && printed.contains("\nd: x\n  ! no\n"),
             "{printed}"
         );
     }

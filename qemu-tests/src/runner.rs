@@ -5,6 +5,7 @@
 //! passed only at the second try is never counted with those that passed at once.
 
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Instant;
 
@@ -124,7 +125,17 @@ fn first(ctx: &Ctx, test: &Test) -> Result<Outcome> {
 }
 
 fn attempt(ctx: &Ctx, test: &Test) -> Outcome {
-    match (test.run)(ctx) {
+    // A test that panics fails, and the others go on.
+    let run = catch_unwind(AssertUnwindSafe(|| (test.run)(ctx)));
+    let result = run.unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(anyhow::anyhow!(
+            "panicked: {}",
+            said.unwrap_or("it said nothing")
+        ))
+    });
+    match result {
         Ok(proofs) if proofs.is_empty() => Outcome::Failed {
             reason: "ended without proving anything".into(),
         },

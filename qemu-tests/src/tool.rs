@@ -2,7 +2,7 @@
 //!
 //! Owns: running tools to their end with their output, and daemons (QEMU, swtpm, a network namespace's holder).
 //! Invariant: a [`Daemon`] dies with its value, and by the kernel's parent-death signal with the *thread* that started it:
-//! start machines from the main thread. Programs are looked up in PATH and the sbin directories, never by a shell.
+//! start machines from a thread that outlives them. Programs are looked up in PATH and the sbin directories, never by a shell.
 
 use std::io::Read;
 use std::path::PathBuf;

@@ -5,6 +5,7 @@
 //! with names of its own for them, so that another run that makes room takes nothing away from it.
 
 use std::fs::File;
+use std::io::ErrorKind::NotFound;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -40,7 +41,7 @@ pub fn unpacked(packed: &Path, cache: &Path, own: &Path) -> Result<PathBuf> {
                 prune(cache, &kept)?;
             }
             match std::fs::hard_link(&kept, &link) {
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound && !last => continue,
+                Err(e) if e.kind() == NotFound && !last => continue,
                 linked => linked.map_err(file("link", &kept))?,
             }
         }
@@ -120,16 +121,20 @@ fn prune(cache: &Path, keep: &Path) -> Result<()> {
         let entry = entry.map_err(file("list", cache))?;
         let path = entry.path();
         if path.extension().is_some_and(|e| e == "raw") && path != keep {
-            let made = entry
-                .metadata()
-                .and_then(|m| m.modified())
-                .map_err(file("look at", &path))?;
-            found.push((made, path));
+            match entry.metadata().and_then(|m| m.modified()) {
+                Ok(made) => found.push((made, path)),
+                // Another run makes room as well.
+                Err(e) if e.kind() == NotFound => {}
+                Err(e) => return Err(file("look at", &path)(e)),
+            }
         }
     }
     found.sort();
     for (_, old) in found.iter().rev().skip(KEPT - 1) {
-        std::fs::remove_file(old).map_err(file("remove", old))?;
+        match std::fs::remove_file(old) {
+            Err(e) if e.kind() != NotFound => return Err(file("remove", old)(e)),
+            _ => {}
+        }
     }
     Ok(())
 }

@@ -168,9 +168,12 @@ fn with_esp<T>(
 /// Waits until the update service has put the other slot's part of the ESP right, which it does at its start: an entry
 /// that a test arms before would look like a cut's remains.
 pub fn service_up(guest: &mut Guest) -> anyhow::Result<()> {
-    guest.ok(
+    let deadline = guest.within(120);
+    let up = guest.run_until(
         "n=0; until systemctl -q is-active roamcore.service; do n=$((n + 1)); [ $n -lt 100 ] || exit 1; sleep 1; done",
+        deadline,
     )?;
+    ensure!(up.status == 0, "the update service is not up");
     Ok(())
 }
 

@@ -259,9 +259,9 @@ fn boot(
     let status = guest.ok("roamcore status --json")?;
     let status: serde_json::Value =
         serde_json::from_str(&status).with_context(|| status.clone())?;
-    let engine = &status["answer"]["engine"];
+    let running = &status["answer"]["engine"]["slots"][0];
     ensure!(
-        engine["phase"].is_string() && engine["slots"][0]["running"] == true,
+        running["slot"] == seen.slot.as_str() && (counted || running["entry"] == "committed"),
         "{}: the update service says {status}",
         chosen.words
     );

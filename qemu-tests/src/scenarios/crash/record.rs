@@ -32,7 +32,7 @@ const VERSION: (&str, u64) = ("0.0.9", 2);
 const FIXED: [&str; 2] = ["/EFI/BOOT/BOOTX64.EFI", "/loader/loader.conf"];
 /// UKI of slot A.
 const UKI_A: &str = "/EFI/roamcore/a/roamcore.efi";
-/// Serial number of the disk that holds what is installed.
+/// Volume label of what is installed from.
 const STICK: &str = "STICK";
 /// Seconds under KVM until everything is written and armed.
 const TRIAL_SECONDS: u64 = 240;
@@ -117,9 +117,12 @@ pub fn updates(ctx: &Ctx) -> anyhow::Result<Captured> {
     };
     let mut guest = ctx.boot(&spec, running, "recorded")?;
     guest.settled()?;
-    guest.ok(&format!(
-        "d=/dev/disk/by-label/{STICK}; udevadm wait --timeout=60 $d && mkdir -p /run/stick && mount -t vfat -o ro $d /run/stick"
-    ))?;
+    let deadline = guest.within(60);
+    let mounted = guest.run_until(
+        &format!("d=/dev/disk/by-label/{STICK}; udevadm wait --timeout=60 $d && mkdir -p /run/stick && mount -t vfat -o ro $d /run/stick"),
+        deadline,
+    )?;
+    ensure!(mounted.status == 0, "the stick: {}", mounted.text());
     let resets = guest.machine()?.resets();
     guest.ok(&format!("roamcore install /run/stick/{name}"))?;
     begin_trial(&mut guest, resets)?;

@@ -272,7 +272,7 @@ fn refused(road: &mut Road, ctx: &Ctx, offer: &Offer, why: &str) -> anyhow::Resu
     let root = other_slot(&before);
     let counter = format!(
         "for p in {root} {}; do awk '{{print $7}}' /sys/class/block/$(basename $(readlink -f /dev/disk/by-partlabel/$p))/stat; done; \
-         ls -l /dev/disk/by-partuuid | sort",
+         find /dev/disk/by-partuuid -type l -printf '%f %l\\n' | sort",
         root.replace("root", "verity")
     );
     let written = road.guest.ok(&counter)?;

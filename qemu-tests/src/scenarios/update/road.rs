@@ -145,10 +145,14 @@ impl Road {
 
     /// Waits until the device is in a stage of the work and has fetched so much since the work began.
     pub fn reached(&mut self, stage: &str, fetched: u64) -> anyhow::Result<Reached> {
-        let seen = self.until(stage, |engine| {
+        let there = |engine: &Value| {
             let progress = &engine["progress"];
             progress["stage"] == stage && progress["fetched"].as_u64() >= Some(fetched)
+        };
+        let seen = self.until(stage, |engine| {
+            there(engine) || engine["phase"] == "verified"
         })?;
+        ensure!(there(&seen), "{stage} was over before it was seen: {seen}");
         Ok(Reached {
             fetched: seen["progress"]["fetched"].as_u64().unwrap_or(0),
             planned: seen["plan"]["download_bytes"].as_u64().unwrap_or(0),
@@ -159,11 +163,13 @@ impl Road {
     fn until(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
         let deadline = self.guest.within(UPDATE_SECONDS);
         loop {
-            let status = self.guest.ok("roamcore status --json")?;
-            let mut seen: Value = serde_json::from_str(&status).with_context(|| status.clone())?;
-            let engine = seen["answer"]["engine"].take();
-            if wanted(&engine) {
-                return Ok(engine);
+            // A service that is being started anew does not answer.
+            let answer = self.guest.run("roamcore status --json")?;
+            let status = answer.text();
+            let seen: Value = serde_json::from_str(&status).unwrap_or_default();
+            let engine = &seen["answer"]["engine"];
+            if answer.status == 0 && wanted(engine) {
+                return Ok(engine.clone());
             }
             ensure!(
                 deadline.pause(500),
