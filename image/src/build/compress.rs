@@ -20,6 +20,8 @@ use crate::events::Events;
 const LEVEL: i32 = 6;
 /// One frame of zeros stands for this many bytes.
 const ZERO_FRAME: u64 = 64 << 20;
+/// One frame of data: four windows of this level, so that little is lost at its beginning.
+const FRAME: u64 = 8 << 20;
 const CHUNK: usize = 1 << 20;
 
 /// Compresses `raw` to `out`; returns one SHA-256 per area.
@@ -56,6 +58,7 @@ pub fn compress(
     Ok(digests)
 }
 
+/// Frames of their own, as many at once as there are threads: zstd's own workers keep one and a half busy.
 fn data(
     input: &mut File,
     out: &mut impl Write,
@@ -63,29 +66,43 @@ fn data(
     threads: usize,
     mut progress: impl FnMut(u64),
 ) -> Result<[u8; 32]> {
-    let mut encoder = zstd::Encoder::new(out, LEVEL).context("starting compression")?;
-    encoder.include_checksum(true)?;
-    encoder.set_pledged_src_size(Some(len))?;
-    encoder.multithread(u32::try_from(threads.max(1)).unwrap_or(1))?;
     let mut hasher = Sha256::new();
-    let mut buffer = vec![0u8; CHUNK];
+    let mut stretches = vec![Vec::new(); threads.max(1)];
     let mut left = len;
     while left > 0 {
-        let want = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
-        input
-            .read_exact(&mut buffer[..want])
-            .context("reading the raw image")?;
-        hasher.update(&buffer[..want]);
-        encoder
-            .write_all(&buffer[..want])
-            .context("writing the compressed image (is the disk full?)")?;
-        left -= want as u64;
+        for stretch in &mut stretches {
+            let want = left.min(FRAME);
+            stretch.resize(usize::try_from(want)?, 0);
+            input.read_exact(stretch).context("reading the raw image")?;
+            left -= want;
+        }
+        let full = stretches.iter().filter(|stretch| !stretch.is_empty());
+        let frames = std::thread::scope(|scope| {
+            let making: Vec<_> = full
+                .clone()
+                .map(|stretch| scope.spawn(|| frame(stretch)))
+                .collect();
+            full.for_each(|stretch| hasher.update(stretch));
+            let made = making.into_iter().map(|thread| {
+                let dead = |_| std::io::Error::other("a thread that compresses has panicked");
+                thread.join().map_err(dead)?
+            });
+            made.collect::<std::io::Result<Vec<_>>>()
+        })
+        .context("compressing the image")?;
+        for frame in frames {
+            out.write_all(&frame)
+                .context("writing the compressed image (is the disk full?)")?;
+        }
         progress(len - left);
     }
-    encoder
-        .finish()
-        .context("writing the compressed image (is the disk full?)")?;
     Ok(hasher.finalize().into())
+}
+
+fn frame(stretch: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
+    compressor.include_checksum(true)?;
+    compressor.compress(stretch)
 }
 
 /// Frames and hashes of runs of zeros, each length made once.
@@ -141,7 +158,7 @@ mod tests {
     fn any_thread_count_gives_the_same_bytes_and_zstd_gives_the_image_back() {
         let dir = tempfile::tempdir().unwrap();
         let raw = dir.path().join("raw");
-        let mut bytes: Vec<u8> = (0..3_000_000u32)
+        let mut bytes: Vec<u8> = (0..7_000_000u32)
             .flat_map(|i| (i / 7).to_le_bytes())
             .collect();
         let data_end = bytes.len() as u64;

@@ -3,7 +3,7 @@
 //! Owns: the compression of what the `initrd` module composes, with the module index that depmod
 //! makes of it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use super::root::Inputs;
 use super::tools::Tools;
 use super::{depmod, generate};
-use crate::cache::Cache;
+use crate::cache::{Cache, Key};
 use crate::initrd::{self, Facts};
 use crate::tree::Tree;
 
@@ -22,6 +22,9 @@ const LEVEL: i32 = 15;
 /// Every archive begins at a multiple of this: an update is looked for in blocks of this size, so that an archive is
 /// found again when one before it grew.
 const BLOCK: usize = 4096;
+
+/// The one file of a step.
+const FRAME: &str = "frame.zst";
 
 /// Writes the initrd and returns its unpacked size.
 pub fn make(
@@ -58,9 +61,18 @@ pub fn make(
         let mut archive = Vec::new();
         initrd::write_cpio(&nodes, &mut archive)?;
         unpacked += archive.len() as u64;
-        let mut frame = compress(&archive, inputs.threads).context("compressing the initrd")?;
-        frame.resize(frame.len().next_multiple_of(BLOCK), 0);
-        out.write_all(&frame).context("writing the initrd")?;
+        // Most changes of the root are none of the initrd, whose compression takes longer than all the rest of the root.
+        let key = Key::new("initrd", 1, &[include_str!("initrd_step.rs")])
+            .with("zstd", &zstd::zstd_safe::version_number().to_le_bytes())
+            .with("archive", &archive)
+            .guarded();
+        let step = cache.step(&key, |dir| {
+            let mut frame = compress(&archive, inputs.threads).context("compressing the initrd")?;
+            frame.resize(frame.len().next_multiple_of(BLOCK), 0);
+            fs::write(dir.join(FRAME), frame).context("keeping a part of the initrd")
+        })?;
+        let mut frame = File::open(step.dir.join(FRAME)).context("opening a part of the initrd")?;
+        io::copy(&mut frame, &mut out).context("writing the initrd")?;
     }
     out.flush().context("writing the initrd")?;
     Ok(unpacked)

@@ -26,7 +26,7 @@ const NEW: [&str; 3] = ["trixie", "trixie-updates", "trixie-security"];
 /// What turns the small host into another one: virtual machines, containers, storage, interpreters.
 const MAJOR: [&str; 7] = [
     "qemu-system-x86",
-    "lxc",
+    "containerd",
     "ceph-common",
     "corosync",
     "python3",
