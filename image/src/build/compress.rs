@@ -4,13 +4,13 @@
 //! construction: a zero frame and a zero hash are made once and repeated.
 //! Invariant: the bytes depend on the image and the areas alone, not on threads, holes or time.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use sha2::{Digest, Sha256};
 
 use super::disk::Area;
@@ -20,8 +20,6 @@ use crate::events::Events;
 const LEVEL: i32 = 6;
 /// One frame of zeros stands for this many bytes.
 const ZERO_FRAME: u64 = 64 << 20;
-/// One frame of data: four windows of this level, so that little is lost at its beginning.
-const FRAME: u64 = 8 << 20;
 const CHUNK: usize = 1 << 20;
 
 /// Compresses `raw` to `out`; returns one SHA-256 per area.
@@ -35,21 +33,33 @@ pub fn compress(
     let mut input = File::open(raw).with_context(|| format!("opening {}", raw.display()))?;
     let file = File::create(out).with_context(|| format!("creating {}", out.display()))?;
     let mut writer = BufWriter::with_capacity(CHUNK, file);
-    let mut zeros = Zeros::default();
+    let mut zeros = HashMap::new();
     let total = areas.last().map_or(0, |a| a.range.end);
-    let mut digests = Vec::with_capacity(areas.len());
-    for area in areas {
-        let len = area.range.end - area.range.start;
-        if area.zero {
-            zeros.write(&mut writer, len)?;
-            digests.push(zeros.digest(len));
-        } else {
-            input.seek(SeekFrom::Start(area.range.start))?;
-            digests.push(data(&mut input, &mut writer, len, threads, |at| {
-                events.progress("compress", area.range.start + at, total);
-            })?);
+    let length = |area: &Area| area.range.end - area.range.start;
+    let empty: BTreeSet<u64> = areas.iter().filter(|a| a.zero).map(length).collect();
+    let digests = std::thread::scope(|scope| {
+        // The image is mostly zeros, and hashing them takes as long as compressing the rest.
+        let empty = scope.spawn(|| zero_digests(&empty));
+        let mut known = Vec::with_capacity(areas.len());
+        for area in areas {
+            if area.zero {
+                write_zeros(&mut zeros, &mut writer, length(area))?;
+                known.push(None);
+            } else {
+                input.seek(SeekFrom::Start(area.range.start))?;
+                let digest = data(&mut input, &mut writer, length(area), threads, |at| {
+                    events.progress("compress", area.range.start + at, total);
+                })?;
+                known.push(Some(digest));
+            }
         }
-    }
+        let empty = empty.join();
+        let empty = empty.map_err(|_| anyhow!("a thread that hashes zeros has panicked"))?;
+        let digest =
+            |(area, known): (&Area, Option<_>)| known.or_else(|| empty.get(&length(area)).copied());
+        let digests: Option<Vec<_>> = areas.iter().zip(known).map(digest).collect();
+        digests.context("the hash of an empty stretch is missing")
+    })?;
     let file = writer
         .into_inner()
         .map_err(std::io::IntoInnerError::into_error)
@@ -58,7 +68,6 @@ pub fn compress(
     Ok(digests)
 }
 
-/// Frames of their own, as many at once as there are threads: zstd's own workers keep one and a half busy.
 fn data(
     input: &mut File,
     out: &mut impl Write,
@@ -66,80 +75,64 @@ fn data(
     threads: usize,
     mut progress: impl FnMut(u64),
 ) -> Result<[u8; 32]> {
+    let mut encoder = zstd::Encoder::new(out, LEVEL).context("starting compression")?;
+    encoder.include_checksum(true)?;
+    encoder.set_pledged_src_size(Some(len))?;
+    encoder.multithread(u32::try_from(threads.max(1)).unwrap_or(1))?;
     let mut hasher = Sha256::new();
-    let mut stretches = vec![Vec::new(); threads.max(1)];
+    let mut buffer = vec![0u8; CHUNK];
     let mut left = len;
     while left > 0 {
-        for stretch in &mut stretches {
-            let want = left.min(FRAME);
-            stretch.resize(usize::try_from(want)?, 0);
-            input.read_exact(stretch).context("reading the raw image")?;
-            left -= want;
-        }
-        let full = stretches.iter().filter(|stretch| !stretch.is_empty());
-        let frames = std::thread::scope(|scope| {
-            let making: Vec<_> = full
-                .clone()
-                .map(|stretch| scope.spawn(|| frame(stretch)))
-                .collect();
-            full.for_each(|stretch| hasher.update(stretch));
-            let made = making.into_iter().map(|thread| {
-                let dead = |_| std::io::Error::other("a thread that compresses has panicked");
-                thread.join().map_err(dead)?
-            });
-            made.collect::<std::io::Result<Vec<_>>>()
-        })
-        .context("compressing the image")?;
-        for frame in frames {
-            out.write_all(&frame)
-                .context("writing the compressed image (is the disk full?)")?;
-        }
+        let want = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+        input
+            .read_exact(&mut buffer[..want])
+            .context("reading the raw image")?;
+        hasher.update(&buffer[..want]);
+        encoder
+            .write_all(&buffer[..want])
+            .context("writing the compressed image (is the disk full?)")?;
+        left -= want as u64;
         progress(len - left);
     }
+    encoder
+        .finish()
+        .context("writing the compressed image (is the disk full?)")?;
     Ok(hasher.finalize().into())
 }
 
-fn frame(stretch: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
-    compressor.include_checksum(true)?;
-    compressor.compress(stretch)
+/// Writes a run of zeros; a frame of each length is made once.
+fn write_zeros(
+    frames: &mut HashMap<u64, Vec<u8>>,
+    out: &mut impl Write,
+    mut len: u64,
+) -> Result<()> {
+    while len > 0 {
+        let part = len.min(ZERO_FRAME);
+        let frame = match frames.entry(part) {
+            Entry::Occupied(made) => made.into_mut(),
+            Entry::Vacant(place) => place.insert(zero_frame(part)?),
+        };
+        out.write_all(frame)
+            .context("writing the compressed image (is the disk full?)")?;
+        len -= part;
+    }
+    Ok(())
 }
 
-/// Frames and hashes of runs of zeros, each length made once.
-#[derive(Default)]
-struct Zeros {
-    frames: HashMap<u64, Vec<u8>>,
-    digests: HashMap<u64, [u8; 32]>,
-}
-
-impl Zeros {
-    fn write(&mut self, out: &mut impl Write, mut len: u64) -> Result<()> {
-        while len > 0 {
-            let part = len.min(ZERO_FRAME);
-            let frame = match self.frames.entry(part) {
-                Entry::Occupied(made) => made.into_mut(),
-                Entry::Vacant(place) => place.insert(zero_frame(part)?),
-            };
-            out.write_all(frame)
-                .context("writing the compressed image (is the disk full?)")?;
-            len -= part;
+/// Hashes of runs of zeros of these lengths: each goes on where the one before it ended.
+fn zero_digests(lengths: &BTreeSet<u64>) -> HashMap<u64, [u8; 32]> {
+    let block = vec![0u8; CHUNK];
+    let mut hasher = Sha256::new();
+    let (mut done, mut digests) = (0, HashMap::new());
+    for len in lengths {
+        while done < *len {
+            let part = (len - done).min(CHUNK as u64);
+            hasher.update(&block[..part as usize]);
+            done += part;
         }
-        Ok(())
+        digests.insert(*len, hasher.clone().finalize().into());
     }
-
-    fn digest(&mut self, len: u64) -> [u8; 32] {
-        *self.digests.entry(len).or_insert_with(|| {
-            let block = vec![0u8; CHUNK];
-            let mut hasher = Sha256::new();
-            let mut left = len;
-            while left > 0 {
-                let part = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
-                hasher.update(&block[..part]);
-                left -= part as u64;
-            }
-            hasher.finalize().into()
-        })
-    }
+    digests
 }
 
 fn zero_frame(len: u64) -> Result<Vec<u8>> {
@@ -158,7 +151,7 @@ mod tests {
     fn any_thread_count_gives_the_same_bytes_and_zstd_gives_the_image_back() {
         let dir = tempfile::tempdir().unwrap();
         let raw = dir.path().join("raw");
-        let mut bytes: Vec<u8> = (0..7_000_000u32)
+        let mut bytes: Vec<u8> = (0..3_000_000u32)
             .flat_map(|i| (i / 7).to_le_bytes())
             .collect();
         let data_end = bytes.len() as u64;
