@@ -177,8 +177,8 @@ fn killed(road: &mut Road) -> anyhow::Result<String> {
     let cost = after
         .checked_sub(before)
         .context("the device has booted meanwhile")?;
-    // Headers, polls, feedback, and indexes that are fetched once.
-    let most = planned + planned / 20 + (1 << 20) + KILLS * LOST;
+    // Headers, polls, feedback, indexes that are fetched once, and frames on their way; all of it again would be more.
+    let most = planned + planned / 10 + (2 << 20) + KILLS * LOST;
     ensure!(
         cost <= most,
         "the plan was {planned} bytes, after {KILLS} kills in the fetch {cost} were received, at most {most} are allowed"
