@@ -1,7 +1,7 @@
 //! What a scenario works with: the image, directories, shared boots.
 //!
-//! Owns the stages. A stage is a named machine state at power-off, made at most once in each lane of a run, that tests build on by overlays.
-//! (`savevm` cannot snapshot an NVMe disk, so a stage is a disk, never a running machine.) One guest may also be shared while
+//! Owns the stages. A stage is a named machine state at power-off, made at most once in each lane of a run, that tests
+//! build on by overlays. (`savevm` cannot snapshot an NVMe disk, so a stage is a disk, never a running machine.) One guest may also be shared while
 //! it runs, between tests that only look.
 //! Invariant: a stage that failed is not tried again; every test that needs it fails with the first reason.
 

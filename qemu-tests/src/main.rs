@@ -3,6 +3,7 @@
 mod interactive;
 
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Instant, UNIX_EPOCH};
@@ -57,7 +58,7 @@ struct TestArgs {
     json: Option<PathBuf>,
     /// Tests that run at once [default: 2 with two processors or more].
     #[arg(long, value_name = "N")]
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
     /// Keep this run's disks.
     #[arg(long)]
     keep: bool,
@@ -111,7 +112,8 @@ fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
         Ok(ctx)
     };
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let at_once = args.jobs.unwrap_or_else(|| lanes::fitting(processors));
+    let at_once = args.jobs.map(NonZeroUsize::get);
+    let at_once = at_once.unwrap_or_else(|| lanes::fitting(processors));
     let begun = Instant::now();
     let reports = lanes::run(&make, at_once, &tests, &mut out)?;
     if let Some(path) = &args.json {
