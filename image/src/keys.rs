@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use roamcore_ota::{Channel, PrivateKey, PublicKey, Role, TrustedRoles};
 use roamcore_pe::certs::{Certificate, SigningKey, Validity};
 use roamcore_pe::efivar::{EfiTime, SecureBootVariable, sign_variable, signature_list};
+use roamcore_scratch::{Scratch, tidy};
 use thiserror::Error;
 
 use crate::roles;
@@ -23,6 +24,8 @@ const OWNER: &str = "6c1f3a42-6d0e-4f0b-9d5c-7e6b3c1a0f00";
 /// Firmware does not look at the dates; tools do. Thirty years outlast the hardware.
 const VALID_SECONDS: u64 = 30 * 365 * 86_400;
 const RELEASE: &str = "release";
+/// Start of the name of a set that is being made; parents are people's own directories.
+const UNFINISHED: &str = ".roamcore-keys-";
 const VARIABLES: [(SecureBootVariable, &str); 3] = [
     (SecureBootVariable::Pk, "PK"),
     (SecureBootVariable::Kek, "KEK"),
@@ -98,17 +101,16 @@ impl KeySet {
             .parent()
             .context("a key set needs a parent directory")?;
         fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
-        let temp = tempfile::Builder::new()
-            .prefix(".keys-")
-            .tempdir_in(parent)
-            .context("creating a directory")?;
+        // What a killed run left has private keys in it.
+        tidy(parent, UNFINISHED)?;
+        let scratch = Scratch::create(parent, UNFINISHED)?;
         let set = KeySet {
-            dir: temp.path().to_owned(),
+            dir: scratch.path().to_owned(),
         };
         set.fill(role)?;
-        // Still owned by `temp` until it has its name, so that a failure leaves no private key behind.
-        rename_new(temp.path(), dir)?;
-        let _ = temp.keep();
+        // Still owned by `scratch` until it has its name, so that a failure leaves no private key behind.
+        rename_new(scratch.path(), dir)?;
+        let _ = scratch.keep();
         fs::File::open(parent)
             .and_then(|d| d.sync_all())
             .with_context(|| format!("syncing {}", parent.display()))?;
@@ -153,7 +155,7 @@ impl KeySet {
             0o644,
         )?;
 
-        self.add_roles()?;
+        self.make_roles()?;
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .context("the clock is before 1970")?
@@ -190,14 +192,19 @@ impl KeySet {
         Ok(())
     }
 
-    /// Makes the root key and the first role document of a set that has none. A build that is
-    /// killed in between leaves a root key, which the next one uses.
+    /// [`KeySet::make_roles`] in a set that others may use.
     fn add_roles(&self) -> Result<()> {
-        let path = self.dir.join("public").join(roles::FILE);
         let door =
             fs::File::open(&self.dir).with_context(|| format!("opening {}", self.dir.display()))?;
         door.lock()
             .with_context(|| format!("locking {}", self.dir.display()))?;
+        self.make_roles()
+    }
+
+    /// Makes the root key and the first role document of a set that has none. A build that is
+    /// killed in between leaves a root key, which the next one uses.
+    fn make_roles(&self) -> Result<()> {
+        let path = self.dir.join("public").join(roles::FILE);
         if path.exists() {
             return Ok(());
         }

@@ -1,5 +1,5 @@
-//! Proves that a build killed at any moment leaves nothing under a final name that is not whole,
-//! no process, and no rubbish after the next build, which gives the reference's bytes.
+//! Proves that a build, a making of keys or a lock killed at any moment leaves nothing under a final name that is not
+//! whole, no process, and no rubbish after the next one; a build then gives the reference's bytes.
 
 #![allow(clippy::unwrap_used, reason = "test helpers, too, may panic")]
 
@@ -14,19 +14,26 @@ use std::time::{Duration, Instant};
 
 use roamcore_image::cache::Cache;
 use roamcore_image::compare;
+use roamcore_image::keys::KeySet;
+use roamcore_image::lock::Lock;
 use serde_json::Value;
-use support::{APPLIANCE, RELEASE, Random, built, run, say, share};
+use support::{APPLIANCE, RELEASE, Random, built, copy_checkout, run, say, share};
 
 /// When to kill: what of the ordinary cache the build may use, and in which of its steps. A random moment of the time
 /// that the step took when it was not killed; the last step has the renames.
-const KILLS: [(&[&str], &[&str]); 3] = [
+const KILLS: [(&[&str], &[&str]); 4] = [
+    (&[], &["tools", "tools"]),
     (&["tools"], &["install", "install"]),
     (&["tools", "flat", "packages"], &["root", "root"]),
     (
         &["tools", "flat", "packages", "root"],
-        &["disk", "compress", "describe", "place", "place"],
+        &["uki", "disk", "compress", "describe", "place", "place"],
     ),
 ];
+
+/// Steps that were not measured, as this would take as long as the kills, and how many times as long as compressing they
+/// take at least. A kill that comes after its step hits one that follows.
+const LONG: [(&str, u64); 3] = [("tools", 1), ("install", 3), ("root", 1)];
 
 /// Processes, this one aside, whose command line holds `text`.
 fn processes(text: &str) -> Vec<String> {
@@ -77,6 +84,15 @@ fn measure(mut build: Command) -> BTreeMap<String, u64> {
     took
 }
 
+/// Kills a command `wait` after its start; false when it ended before that.
+fn kill_after(mut command: Command, wait: Duration) -> bool {
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null());
+    let mut child = quiet.stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(wait);
+    let _ = child.kill();
+    !child.wait().unwrap().success()
+}
+
 /// Kills the build `wait` after it says that it begins `step`; false when it ended before that.
 fn kill_in(mut build: Command, step: &str, wait: Duration) -> bool {
     let mut child = build
@@ -115,10 +131,9 @@ fn killed_builds_leave_nothing_half_made() {
         fs::create_dir(&dir).unwrap();
         (built.cache(&dir, shared), dir.join("out"))
     };
-    let (cache, out) = shop("measured", KILLS[2].0);
+    let (cache, out) = shop("measured", KILLS[3].0);
     let mut took = measure(build(&cache, &out));
-    // Not measured, which would take as long as the kills. A kill that comes after its step hits one that follows.
-    for (step, times) in [("install", 3), ("root", 1)] {
+    for (step, times) in LONG {
         took.insert(step.to_owned(), times * took["compress"]);
     }
     let (cache, out) = shop("killed", &[]);
@@ -152,7 +167,7 @@ fn killed_builds_leave_nothing_half_made() {
     ));
     // The last step may end before its moment comes, but not each time.
     assert!(
-        ["install", "root", "disk", "place"]
+        ["tools", "install", "root", "disk", "place"]
             .iter()
             .all(|step| killed.contains_key(step)),
         "{killed:?} of {took:?}"
@@ -160,7 +175,8 @@ fn killed_builds_leave_nothing_half_made() {
     // What the shared steps hid is made by this cache itself now, from whatever the kills left.
     for entry in fs::read_dir(cache.join("steps")).unwrap() {
         let path = entry.unwrap().path();
-        if path.to_string_lossy().ends_with("-root") && path.is_symlink() {
+        let name = path.to_string_lossy();
+        if (name.ends_with("-root") || name.ends_with("-tools")) && path.is_symlink() {
             fs::remove_file(path).unwrap();
         }
     }
@@ -178,4 +194,90 @@ fn killed_builds_leave_nothing_half_made() {
         .collect();
     left.sort();
     assert_eq!(left, ["0.1.0", "latest"]);
+}
+
+/// The time that a whole run of `command` takes.
+fn time(command: Command) -> Duration {
+    let started = Instant::now();
+    run(command).ok();
+    started.elapsed()
+}
+
+#[test]
+fn killed_key_making_leaves_no_key_set_that_is_not_whole() {
+    let Some(built) = built() else { return };
+    let mut random = Random::new("moments of the kills of keys");
+    let dir = tempfile::tempdir().unwrap();
+    let create = |name: &str| {
+        let set = dir.path().join(name);
+        let set = set.to_str().unwrap();
+        built
+            .builder()
+            .args(["keys", "create", "--role", "release", set])
+    };
+    let whole = time(create("measured"));
+    let mut killed = 0;
+    for number in 0..12 {
+        let name = format!("set-{number}");
+        // Half of them in the last third, where the set gets its name.
+        let share = whole.mul_f64(f64::from(number % 2) * 0.67);
+        let wait = share + Duration::from_micros(random.below(whole.as_micros() as u64 / 3));
+        killed += u32::from(kill_after(create(&name), wait));
+        let set = dir.path().join(&name);
+        if set.exists() {
+            KeySet::open(&set).unwrap().public().unwrap();
+        }
+    }
+    say(&format!(
+        "key making of {whole:?} killed {killed} times of 12"
+    ));
+    assert!(killed > 0);
+    run(create("last")).ok();
+    let left = fs::read_dir(dir.path()).unwrap();
+    let names: Vec<_> = left
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(
+        names.iter().all(|name| !name.starts_with('.')),
+        "private keys are left behind: {names:?}"
+    );
+}
+
+#[test]
+fn a_killed_lock_leaves_the_old_lock_or_a_whole_new_one() {
+    let Some(built) = built() else { return };
+    let mut random = Random::new("moments of the kills of lock");
+    let dir = tempfile::tempdir_in(built.checkout().parent().unwrap()).unwrap();
+    let checkout = dir.path().join("checkout");
+    copy_checkout(&built.checkout(), &checkout);
+    let cache = built.cache(dir.path(), &[]);
+    let temp = dir.path().join("temporary");
+    fs::create_dir(&temp).unwrap();
+    let lock = || {
+        let builder = built.builder().checkout(&checkout).cache(&cache);
+        let mut lock = builder.args(["lock", APPLIANCE, "--update"]);
+        lock.env("TMPDIR", &temp);
+        lock
+    };
+    let whole = time(lock());
+    let file = checkout.join(format!("appliances/{APPLIANCE}.lock"));
+    let mut killed = 0;
+    for _ in 0..4 {
+        let wait = Duration::from_millis(random.below(whole.as_millis() as u64));
+        killed += u32::from(kill_after(lock(), wait));
+        quiet(&cache);
+        Lock::read(&file).unwrap();
+    }
+    say(&format!("lock of {whole:?} killed {killed} times of 4"));
+    assert!(killed > 0);
+    run(lock()).ok();
+    run(built
+        .builder()
+        .checkout(&checkout)
+        .args(["check", APPLIANCE]))
+    .ok();
+    let left = fs::read_dir(&temp).unwrap();
+    let left = left.flat_map(|area| fs::read_dir(area.unwrap().path()).unwrap());
+    let left: Vec<_> = left.map(|e| e.unwrap().path()).collect();
+    assert!(left.is_empty(), "rubbish among temporary files: {left:?}");
 }

@@ -11,6 +11,7 @@ pub mod base;
 pub mod erofs;
 pub mod esp;
 pub mod gpt;
+pub mod journal;
 pub mod slot;
 
 use std::fs::File;

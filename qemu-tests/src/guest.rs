@@ -5,10 +5,12 @@
 //! firmware and boot menu would read it as key presses.
 //! Invariant: a guest that is dropped without a planned end leaves evidence (screenshot, journal) beside its logs.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::accel::Accel;
 use crate::deadline::Deadline;
+use crate::disk::journal;
 use crate::error::{Error, Result};
 use crate::machine::spec::MachineSpec;
 use crate::machine::state::MachineState;
@@ -215,10 +217,10 @@ impl Guest {
         self.machine = None;
     }
 
-    /// Saves what can still be learned: the screen always, the journal when the shell answers.
+    /// Saves what can still be learned: the screen, and the journal: as the shell says it, or from the disk when no shell
+    /// answers.
     fn save_evidence(&mut self) {
-        let up = self.up;
-        let Some(machine) = &mut self.machine else {
+        let Some(mut machine) = self.machine.take() else {
             return;
         };
         let logs = self.evidence.clone();
@@ -234,25 +236,37 @@ impl Guest {
         if let Err(error) = saved {
             eprintln!("  no screenshot: {error}");
         }
-        if !up {
-            return;
+        if self.up {
+            match self.ask_journal(&mut machine) {
+                Ok(journal) => return keep(&logs.file("journal.txt"), &journal),
+                Err(error) => eprintln!("  the shell gives no journal: {error}"),
+            }
         }
+        match machine.cut_power().disk {
+            None => eprintln!("  no journal: the machine has no disk"),
+            Some(disk) => {
+                match journal::keep(&disk, &logs.file("journal"), &logs.file("journal.txt")) {
+                    Ok(lines) => eprintln!("  {lines} lines of the journal, from the disk"),
+                    Err(error) => eprintln!("  no journal: {error}"),
+                }
+            }
+        }
+    }
+
+    fn ask_journal(&mut self, machine: &mut Machine) -> Result<Vec<u8>> {
         // The update service acts on what earlier boots left, and says so in the boot in which it acts.
         let command = "systemctl --failed --no-pager; \
                        journalctl --no-pager -o short-iso -u roamcore.service | tail -n 200; \
                        journalctl -b --no-pager -o short-monotonic | tail -n 1500";
-        match self.shell.run(
-            &mut machine.channel,
-            command,
-            Deadline::secs(EVIDENCE_SECONDS),
-        ) {
-            Ok(journal) => {
-                if let Err(error) = std::fs::write(logs.file("journal.txt"), journal.bytes) {
-                    eprintln!("  journal not kept: {error}");
-                }
-            }
-            Err(error) => eprintln!("  no journal: {error}"),
-        }
+        let within = Deadline::secs(EVIDENCE_SECONDS);
+        let said = self.shell.run(&mut machine.channel, command, within)?;
+        Ok(said.bytes)
+    }
+}
+
+fn keep(path: &Path, bytes: &[u8]) {
+    if let Err(error) = std::fs::write(path, bytes) {
+        eprintln!("  not kept: {}: {error}", path.display());
     }
 }
 

@@ -52,13 +52,22 @@ fn command(program: &str, args: &[String]) -> Result<Command> {
 
 /// Runs a tool to its end and gives its stdout; a bad exit is an error with the command and its stderr.
 pub fn run(program: &str, args: &[String]) -> Result<Vec<u8>> {
+    run_judged(program, args, ExitStatus::success)
+}
+
+/// Like [`run`], for a tool that has more than one good exit: `good` knows them.
+pub fn run_judged(
+    program: &str,
+    args: &[String],
+    good: impl FnOnce(&ExitStatus) -> bool,
+) -> Result<Vec<u8>> {
     let out = command(program, args)?
         .output()
         .map_err(|source| Error::Start {
             program: program.into(),
             source,
         })?;
-    if out.status.success() {
+    if good(&out.status) {
         return Ok(out.stdout);
     }
     let said = [out.stderr, out.stdout].concat();

@@ -1,13 +1,14 @@
 //! Work areas that a killed program cannot leave behind for good.
 //!
-//! Owns: making a private directory whose owner is known to be alive, and removing those whose
-//! owner is not. Never does: remove a directory that some process still holds.
+//! Owns: making a private directory whose owner is known to be alive, removing those whose owner is not, and a place for
+//! them among temporary files. Never does: remove a directory that some process still holds, or touch what another user left.
 //! Invariant: as long as a [`Scratch`] lives, its directory is locked (flock(2)); the kernel drops
 //! the lock with the process, however it ends. Making and tidying exclude each other by a lock on
 //! the parent, or a directory could be tidied between its making and its locking.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -71,6 +72,28 @@ impl Scratch {
     pub fn keep(self) -> PathBuf {
         self.dir.keep()
     }
+}
+
+/// This user's own directory among temporary files. In the shared one a stranger could plant what [`tidy`] would stumble on.
+pub fn area() -> Result<PathBuf> {
+    area_in(&std::env::temp_dir())
+}
+
+fn area_in(temp: &Path) -> Result<PathBuf> {
+    let uid = rustix::process::geteuid().as_raw();
+    let path = temp.join(format!("roamcore-{uid}"));
+    match fs::DirBuilder::new().mode(0o700).create(&path) {
+        Ok(()) => {}
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+        Err(e) => return Err(refused("creating", &path)(e)),
+    }
+    let found = fs::symlink_metadata(&path).map_err(refused("looking at", &path))?;
+    if !found.is_dir() || found.uid() != uid || found.mode() & 0o077 != 0 {
+        let why =
+            "it is not a directory of this user alone; remove it, or set TMPDIR to another place";
+        return Err(refused("using", &path)(io::Error::other(why)));
+    }
+    Ok(path)
 }
 
 /// Removes the directories in `parent` whose names begin with `prefix` and whose owner is gone.
@@ -139,5 +162,18 @@ mod tests {
         let path = held.path().to_owned();
         held.close().unwrap();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_area_is_ours_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let temp = tempfile::tempdir().unwrap();
+        let area = area_in(temp.path()).unwrap();
+        assert_eq!(area_in(temp.path()).unwrap(), area);
+        fs::set_permissions(&area, PermissionsExt::from_mode(0o755)).unwrap();
+        assert!(area_in(temp.path()).is_err());
+        fs::remove_dir(&area).unwrap();
+        std::os::unix::fs::symlink(temp.path(), &area).unwrap();
+        assert!(area_in(temp.path()).is_err());
     }
 }

@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
+use roamcore_scratch::{Scratch, area, tidy};
 
 use super::error::LockError;
 use crate::command::{Command, CommandError};
@@ -17,10 +17,13 @@ use crate::command::{Command, CommandError};
 /// Part of apt itself, on every Debian host.
 const HELPER: &str = "/usr/lib/apt/apt-helper";
 
+/// Start of the tree's name.
+const PREFIX: &str = "apt-";
+
 /// A directory that apt takes for a whole machine.
 #[derive(Debug)]
 pub struct AptTree {
-    dir: TempDir,
+    dir: Scratch,
 }
 
 /// A failed call of apt: its error and all it said.
@@ -36,15 +39,14 @@ impl AptTree {
     /// Makes the tree among temporary files; `retries` is how often apt itself tries a download
     /// again.
     pub fn create(retries: u32) -> Result<AptTree, LockError> {
-        AptTree::create_in(&std::env::temp_dir(), retries)
+        let area = area()?;
+        tidy(&area, PREFIX)?;
+        AptTree::create_in(&area, retries)
     }
 
     /// Makes the tree in `parent`.
     pub fn create_in(parent: &Path, retries: u32) -> Result<AptTree, LockError> {
-        let dir = tempfile::Builder::new()
-            .prefix("roamcore-apt-")
-            .tempdir_in(parent)
-            .map_err(LockError::file(parent))?;
+        let dir = Scratch::create(parent, PREFIX)?;
         let root = dir.path();
         let odd = |c: char| c.is_whitespace() || "\"'[]{};\\".contains(c);
         let Some(text) = root.to_str().filter(|t| !t.contains(odd)) else {

@@ -116,6 +116,9 @@ pub enum LockError {
     /// gpg could not be run.
     #[error("asking gpg for the fingerprint of a key")]
     Gpg(#[source] CommandError),
+    /// A work directory cannot be had.
+    #[error(transparent)]
+    Work(#[from] roamcore_scratch::Error),
     /// The source is signed by a key other than the trusted one.
     #[error(
         "apt source `{name}` is not signed by its trusted key: check the key with its owner, then run `lock --trust-key NAME=FILE`; apt says:\n{words}"

@@ -56,7 +56,7 @@ pub fn link(
             fs::copy(&from, &to).map_err(PoolError::file(&to))?;
         }
     }
-    let text = stanzas(packages, &deb)?;
+    let text = stanzas(packages, &deb, fresh.path())?;
     let write = |name: &str, bytes: &[u8]| {
         let path = fresh.path().join(name);
         fs::write(&path, bytes).map_err(PoolError::file(path))
@@ -125,6 +125,7 @@ fn is_same(package: &Package, pooled: &Path, name: &Path) -> bool {
 fn stanzas(
     packages: &[Package],
     deb: &(impl Fn(&Package) -> PathBuf + ?Sized),
+    work: &Path,
 ) -> Result<String, PoolError> {
     let files: Vec<(&Package, PathBuf)> = packages.iter().map(|p| (p, deb(p))).collect();
     let slots: Mutex<Vec<Option<Result<String, PoolError>>>> =
@@ -138,7 +139,7 @@ fn stanzas(
                     let Some((package, path)) = files.get(i) else {
                         return;
                     };
-                    let result = stanza(package, path);
+                    let result = stanza(package, path, work);
                     slots.lock().unwrap_or_else(PoisonError::into_inner)[i] = Some(result);
                 }
             });
@@ -156,8 +157,10 @@ fn stanzas(
     Ok(text)
 }
 
-fn stanza(package: &Package, path: &Path) -> Result<String, PoolError> {
-    let out = Command::new("dpkg-deb").arg("--field").arg(path).run()?;
+/// `work` is where dpkg-deb may unpack: with its caller killed, it leaves that behind.
+fn stanza(package: &Package, path: &Path, work: &Path) -> Result<String, PoolError> {
+    let show = Command::new("dpkg-deb").arg("--field").arg(path);
+    let out = show.env("TMPDIR", work).run()?;
     let control = String::from_utf8_lossy(&out.stdout).into_owned();
     for (field, locked) in [
         ("Package", &package.name),

@@ -6,6 +6,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use roamcore_scratch::{Scratch, area, tidy};
+
 use super::error::LockError;
 use crate::command::Command;
 
@@ -29,11 +31,9 @@ pub fn check(name: &str, key: &[u8], declared: &str) -> Result<(), LockError> {
 /// Fingerprints of the primary keys in a key file, binary or armoured.
 fn fingerprints(key: &[u8]) -> Result<Vec<String>, LockError> {
     // A home of its own: gpg would make one, and read the operator's settings.
-    let temp = std::env::temp_dir();
-    let home = tempfile::Builder::new()
-        .prefix("roamcore-gpg-")
-        .tempdir_in(&temp)
-        .map_err(LockError::file(&temp))?;
+    let area = area()?;
+    tidy(&area, "gpg-")?;
+    let home = Scratch::create(&area, "gpg-")?;
     std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o700))
         .map_err(LockError::file(home.path()))?;
     let told = Command::new("gpg")

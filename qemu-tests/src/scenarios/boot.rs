@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail, ensure};
 use roamcore_spec::{Appliance, Size};
 
 use crate::context::Ctx;
-use crate::disk::{gpt, gpt::Partition};
+use crate::disk::{Overlay, gpt, gpt::Partition, journal};
 use crate::registry::{Group, Need, Test};
 use crate::scenarios::common::{all_facts, ensure_healthy, provisioned, second_boot};
 
@@ -81,6 +81,8 @@ fn run(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
         disk.size()? / 1_000_000_000
     ));
 
+    proofs.push(check_taken_journal(disk)?);
+
     ctx.with_shared(second_boot, |guest| {
         let second = all_facts(guest)?;
         ensure_healthy(&second).context("second boot")?;
@@ -121,6 +123,27 @@ fn run(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
         Ok(())
     })?;
     Ok(proofs)
+}
+
+/// Checks that a failed test would have the journal of a machine whose shell is silent.
+fn check_taken_journal(disk: &Overlay) -> anyhow::Result<String> {
+    let to = tempfile::tempdir()?;
+    let text = to.path().join("journal.txt");
+    let lines = journal::keep(disk, to.path(), &text)?;
+    let journal = std::fs::read_to_string(&text)?;
+    for wanted in [
+        "Linux version",
+        "Reached target multi-user.target",
+        "/var/log/journal/",
+    ] {
+        ensure!(
+            journal.contains(wanted),
+            "{lines} lines of journal were read from the disk, and none has `{wanted}`"
+        );
+    }
+    Ok(format!(
+        "the first boot's journal, {lines} lines, is read from the disk without the guest"
+    ))
 }
 
 /// Checks that the host is called as the specification says and knows itself and `localhost`, itself never on 127.x:
