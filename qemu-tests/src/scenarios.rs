@@ -35,6 +35,7 @@ pub const ALL: &[Test] = &[
     update::faults::ROLLBACK,
     update::faults::SLOT,
     update::faults::TRIAL,
+    update::faults::FROZEN,
     update::faults::POWER,
     update::HAWKBIT,
     crash::TEST,

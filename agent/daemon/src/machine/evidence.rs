@@ -17,6 +17,8 @@ use crate::places::Places;
 const LINES: usize = 30;
 /// Of them, the last ones whatever their priority.
 const LAST: usize = 10;
+/// Lines at the end in which those are looked for: a resolver without a network says the same for minutes.
+const END: usize = 400;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A dump of the kernel's log.
 const DUMP: u64 = 256 * 1024;
@@ -59,13 +61,31 @@ fn journal(system: &dyn System, boot: &str) -> Vec<String> {
     };
     let errors = format!("--lines={}", LINES - LAST);
     let mut lines = ask(&["--priority=err", &errors]);
-    let end = ask(&[&format!("--lines={LAST}")]);
-    let new: Vec<String> = end
-        .into_iter()
+    let end = ask(&[&format!("--lines={END}")]);
+    let new: Vec<String> = distinct_end(&end)
         .filter(|line| !lines.contains(line))
         .collect();
     lines.extend(new);
     lines
+}
+
+/// The last lines in their order, of what is said again and again only the last time.
+fn distinct_end(lines: &[String]) -> impl Iterator<Item = String> {
+    let mut kept: Vec<&String> = Vec::new();
+    for line in lines.iter().rev() {
+        if kept.len() == LAST {
+            break;
+        }
+        if kept.iter().all(|other| said(other) != said(line)) {
+            kept.push(line);
+        }
+    }
+    kept.into_iter().rev().cloned()
+}
+
+/// A line without its time: `[  12.345678] host program[7]: text`.
+fn said(line: &str) -> &str {
+    line.split_once("] ").map_or(line, |(_, said)| said)
 }
 
 /// The end of the newest kernel dump that this boot's systemd-pstore put away.
@@ -192,6 +212,26 @@ mod tests {
             collect(&places, &Fake, &["--vacuum-size=1".to_owned()])
                 .journal
                 .is_empty()
+        );
+    }
+
+    #[test]
+    fn what_is_repeated_does_not_crowd_out_the_end() {
+        let mut lines: Vec<String> = (0..20)
+            .map(|n| format!("[  1.{n}] h a[1]: step {n}"))
+            .collect();
+        for n in 0..100 {
+            lines.push(format!("[  2.{n}] h r[2]: no UDP"));
+            lines.push(format!("[  3.{n}] h r[2]: no TCP"));
+        }
+        let end: Vec<String> = distinct_end(&lines).collect();
+        assert_eq!(
+            (end.len(), end[0].as_str()),
+            (LAST, "[  1.12] h a[1]: step 12")
+        );
+        assert_eq!(
+            end[8..],
+            ["[  2.99] h r[2]: no UDP", "[  3.99] h r[2]: no TCP"]
         );
     }
 

@@ -53,6 +53,15 @@ pub const TRIAL: Test = Test {
     run: trial,
 };
 
+/// The row of the release that takes longest: nine tries, two boots of the old slot in between.
+pub const FROZEN: Test = Test {
+    name: "faults-frozen",
+    proves: "a release whose PID 1 freezes is tried again as after a power cut, boundedly, and ends on the old slot",
+    group: Group::All,
+    needs: MORE,
+    run: frozen,
+};
+
 /// The row of what is nobody's fault.
 pub const POWER: Test = Test {
     name: "faults-power",
@@ -145,14 +154,6 @@ fn trial(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
             resets: TRIES,
         },
         Bad {
-            what: "PID 1 is frozen",
-            version: "0.3.6",
-            sequence: 36,
-            change: changes::frozen_pid_1,
-            why: &[USED_UP, "3 of them came as far", JOURNAL],
-            resets: ALL_TRIES,
-        },
-        Bad {
             what: "the health gate hangs",
             version: "0.3.7",
             sequence: 37,
@@ -175,6 +176,21 @@ fn trial(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
     }
     road.guest.discard();
     Ok(proofs)
+}
+
+fn frozen(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
+    let mut road = Road::begin(ctx, Kind::Embedded)?;
+    let bad = Bad {
+        what: "PID 1 is frozen",
+        version: "0.3.6",
+        sequence: 36,
+        change: changes::frozen_pid_1,
+        why: &[USED_UP, "3 of them came as far", JOURNAL],
+        resets: ALL_TRIES,
+    };
+    let proof = fails(&mut road, ctx, &bad)?;
+    road.guest.discard();
+    Ok(vec![proof])
 }
 
 fn power(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
