@@ -6,3 +6,5 @@
 //!
 //! Invariant: the same inputs give the same bytes, and what is written here Proxmox's parsers read strictly, in version 8
 //! and 9, and would write the same.
+
+pub mod db;
