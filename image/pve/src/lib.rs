@@ -8,3 +8,4 @@
 //! and 9, and would write the same.
 
 pub mod db;
+pub mod text;
