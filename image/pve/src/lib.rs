@@ -8,4 +8,5 @@
 //! and 9, and would write the same.
 
 pub mod db;
+pub mod seed;
 pub mod text;

@@ -52,7 +52,7 @@ pub(super) fn format_size(bytes: u64) -> String {
     let mut value = bytes;
     let mut unit = "";
     for larger in ["K", "M", "G", "T"] {
-        if value % 1024 != 0 || value == 0 {
+        if !value.is_multiple_of(1024) || value == 0 {
             break;
         }
         (value, unit) = (value / 1024, larger);
