@@ -7,6 +7,8 @@
 //! Invariant: the same inputs give the same bytes, and what is written here Proxmox's parsers read strictly, in version 8
 //! and 9, and would write the same.
 
+pub mod compile;
 pub mod db;
+pub mod reach;
 pub mod seed;
 pub mod text;

@@ -1,5 +1,7 @@
 //! Backup jobs, and what is kept.
 
+use std::collections::BTreeMap;
+
 use crate::appliance::{Appliance, DataPartition, Keep};
 use crate::fault::Fault;
 use crate::findings::Findings;
@@ -55,6 +57,27 @@ pub(super) fn check(appliance: &Appliance, findings: &mut Findings<'_>) {
             }),
         );
         keep(&job.keep, &path("keep"), findings);
+    }
+    one_job_each(appliance, findings);
+}
+
+/// A job keeps so many backups of a guest on the whole storage: two jobs would each remove what the other keeps.
+fn one_job_each(appliance: &Appliance, findings: &mut Findings<'_>) {
+    let saved = appliance.backup.iter().enumerate().flat_map(|(i, job)| {
+        let guests = job.guests.iter().enumerate();
+        guests.map(move |(j, name)| (i, j, name))
+    });
+    let mut owners: BTreeMap<&str, usize> = BTreeMap::new();
+    for (i, j, name) in saved {
+        let owner = *owners.entry(name.as_str()).or_insert(i);
+        if let Some(first) = appliance.backup.get(owner).filter(|_| owner != i) {
+            let other = format!(
+                "job `{}` saves it too, and each would remove what the other keeps",
+                first.name
+            );
+            let path = format!("backup[{i}].guests[{j}]");
+            findings.conflict(&path, "guest", name, "saved by this job", &other);
+        }
     }
 }
 

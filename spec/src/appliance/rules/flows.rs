@@ -8,6 +8,9 @@ use crate::fault::Fault;
 use crate::findings::Findings;
 use crate::names::Name;
 
+/// Proxmox's aliases and sets have names of 64 characters at most; ours begin with `guest-`, `net-` or `ext-`.
+const NAME_MAX: usize = 58;
+
 pub(super) fn check(appliance: &Appliance, findings: &mut Findings<'_>) {
     names_apart(appliance, findings);
     let flows = appliance.flow.iter().enumerate();
@@ -98,6 +101,10 @@ fn names_apart(appliance: &Appliance, findings: &mut Findings<'_>) {
                 &this,
                 "flows mean something else by it",
             );
+        }
+        if name.len() > NAME_MAX {
+            let allowed = format!("at most {NAME_MAX} characters long, for the firewall's names");
+            findings.out_of_range(&path, &name, &allowed);
         }
         match seen.get(name) {
             // Told by the rules on segments and guests.
