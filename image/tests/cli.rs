@@ -341,3 +341,28 @@ fn a_failed_build_names_its_log() {
             .contains("are in no pool")
     );
 }
+
+#[test]
+fn pve_shows_files_and_who_reaches_whom() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, db) = (dir.path().join("tree"), dir.path().join("config.db"));
+    let (tree_arg, db_arg) = (tree.to_str().unwrap(), db.to_str().unwrap());
+    let ran = image(&["pve", "portal", "--tree", tree_arg, "--db", db_arg]).ok();
+    assert_eq!(ran.out, "");
+    let users = fs::read_to_string(tree.join("etc/pve/user.cfg")).unwrap();
+    assert!(users.contains("role:RoamCoreAgent:"), "{users}");
+    assert!(fs::read(&db).unwrap().starts_with(b"SQLite format 3"));
+    image(&["pve", "portal", "--tree", tree_arg]).fails(1, &["is not empty"]);
+    image(&["pve", "portal", "--db", db_arg]).fails(1, &["never replaced"]);
+    let printed = image(&["pve", "portal"]).ok().out;
+    assert!(
+        printed.contains("==> etc/pve/nodes/portal/qemu-server/110.conf <=="),
+        "{printed}"
+    );
+    let reach = image(&["pve", "portal", "--reach"]).ok().out;
+    assert!(reach.contains("internet -> edge"), "{reach}");
+    let whole = json(&image(&["--json", "pve", "portal", "--reach"]).ok().out);
+    assert_eq!(whole["node"], "portal");
+    assert!(whole["files"]["etc/hosts"].is_string() && whole["reach"].is_array());
+    image(&["pve", "bare"]).fails(1, &["no section [host]"]);
+}

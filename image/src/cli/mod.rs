@@ -9,6 +9,7 @@ mod check;
 mod inspect;
 mod keys;
 mod lock;
+mod pve;
 mod release;
 mod roles;
 mod twice;
@@ -60,6 +61,8 @@ enum Verb {
     Inspect(inspect::Args),
     /// Check appliances, boards and overlays without building.
     Check(check::Args),
+    /// Show what an appliance is to Proxmox: its files, its database, who can reach whom.
+    Pve(pve::Args),
     /// Make and show signing keys.
     Keys(keys::Args),
 }
@@ -96,6 +99,7 @@ pub fn run() -> ExitCode {
         Verb::Verify(args) => verify::run(&context, args),
         Verb::Inspect(args) => inspect::run(&context, args),
         Verb::Check(args) => check::run(&context, args),
+        Verb::Pve(args) => pve::run(&context, args),
         Verb::Keys(args) => keys::run(&context, args),
     };
     match result {

@@ -10,6 +10,9 @@ mod index;
 mod index_wire;
 mod judge;
 mod protocol;
+mod pve_db;
+mod pve_rows;
+mod pve_text;
 mod record;
 mod release_manifest;
 mod roam;
@@ -41,6 +44,9 @@ pub const TARGETS: &[Target] = &[
     gpt::TARGET,
     verity::TARGET,
     fat::TARGET,
+    pve_db::TARGET,
+    pve_rows::TARGET,
+    pve_text::TARGET,
 ];
 
 /// The fenced block of a book whose info string ends in this label: its examples are good documents.
