@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::{KernelArgument, ModuleName, Name, NicName, TtyName};
 use crate::pci::PciAddress;
+use crate::size::Size;
 
 mod rules;
 
@@ -31,6 +32,8 @@ pub struct Board {
     pub nic: Vec<Nic>,
     /// Which disk is the system disk.
     pub storage: Storage,
+    /// What memory it takes; needed for appliances with guests.
+    pub memory: Option<Memory>,
     /// Where a person sees it boot.
     pub console: Console,
     /// The hardware watchdog.
@@ -95,13 +98,25 @@ pub struct Nic {
 }
 
 /// What a network port is wired to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum NicRole {
     /// The way out: modem or dish.
     Wan,
     /// The owner's network, and the host's own address.
     Lan,
+}
+
+impl NicRole {
+    /// The word in documents.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Wan => "wan",
+            Self::Lan => "lan",
+        }
+    }
 }
 
 /// The system disk. Exactly one disk must match; no match and two matches are both refused.
@@ -129,6 +144,24 @@ pub enum Bus {
     Nvme,
     /// Serial ATA.
     Sata,
+}
+
+/// Memory. How much a unit has is not the board's to say: an appliance says the least it needs.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// The most that it takes.
+    pub largest: Size,
+    /// Number of sockets.
+    #[schemars(range(min = 1))]
+    pub sockets: u8,
+    /// Other things to know.
+    #[serde(default)]
+    pub notes: String,
+    /// Where these facts come from.
+    pub source: String,
+    /// True when checked on the hardware.
+    pub verified: bool,
 }
 
 /// Consoles.
@@ -290,7 +323,10 @@ impl Board {
         let groups = groups
             .into_iter()
             .map(|(group, source, verified)| (group.to_owned(), source, verified));
+        let memory = self.memory.iter();
+        let memory = memory.map(|facts| ("memory".to_owned(), &facts.source, facts.verified));
         nics.chain(groups)
+            .chain(memory)
             .map(|(group, source, verified)| Fact {
                 group,
                 source,

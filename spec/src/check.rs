@@ -1,5 +1,7 @@
 //! The rules between documents: an appliance, its board and its overlays, taken together.
 
+mod hardware;
+
 use std::collections::BTreeMap;
 
 use crate::appliance::Appliance;
@@ -26,6 +28,8 @@ pub fn cross_check(
             other: format!("the board given is `{}`", board.name),
         };
         problems.push(appliance.problem("board", fault, None));
+    } else {
+        problems.extend(hardware::conflicts(appliance, board));
     }
     let mut used: Vec<&Document<Overlay>> = Vec::new();
     for (index, name) in appliance.overlays.iter().enumerate() {

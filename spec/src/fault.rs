@@ -68,6 +68,39 @@ pub enum Fault {
         /// What the appliance promises.
         smallest: Size,
     },
+    /// More is asked for than there is.
+    #[error("{what} need {needed}, but {limit} is {available}")]
+    Exceeds {
+        /// Who asks, in the plural.
+        what: &'static str,
+        /// How much, in words.
+        needed: String,
+        /// What bounds it.
+        limit: String,
+        /// How much that is.
+        available: Size,
+    },
+    /// Things that wait for each other, the first named again at the end.
+    #[error("the start order is a circle: {}", .0.join(" waits for "))]
+    Cycle(Vec<String>),
+    /// A key that has no meaning where it stands.
+    #[error("`{key}` is not for {what}")]
+    Unfit {
+        /// The key.
+        key: String,
+        /// What it was given to, and why that cannot be.
+        what: String,
+    },
+    /// None, or several, of keys of which exactly one is wanted.
+    #[error("{what} needs exactly one of {}, but has {found}", choices.join(", "))]
+    Choice {
+        /// What needs them.
+        what: String,
+        /// The keys.
+        choices: &'static [&'static str],
+        /// Those that are there, in words.
+        found: String,
+    },
     /// Two settings that exclude each other.
     #[error("{what} `{value}` is {this}, but {other}")]
     Conflict {
@@ -114,6 +147,10 @@ impl Fault {
             Self::OutOfRange { .. } => "out-of-range",
             Self::Empty(_) => "empty",
             Self::DiskTooSmall { .. } => "disk-too-small",
+            Self::Exceeds { .. } => "exceeds",
+            Self::Cycle(_) => "cycle",
+            Self::Unfit { .. } => "unfit",
+            Self::Choice { .. } => "choice",
             Self::Conflict { .. } => "conflict",
             Self::Missing { .. } => "missing",
             Self::Misplaced { .. } => "misplaced",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::fault::Fault;
+use crate::hint::nearest;
 use crate::problem::Problem;
 use crate::source::Source;
 
@@ -40,6 +41,63 @@ impl<'a> Findings<'a> {
             fault,
             Some(hint.into()),
         ));
+    }
+
+    /// Records a reference to something that is not there, with the nearest of what is there as hint.
+    pub(crate) fn missing<'n>(
+        &mut self,
+        path: &str,
+        what: &'static str,
+        name: &str,
+        there: impl IntoIterator<Item = &'n str>,
+    ) {
+        let there: Vec<&str> = there.into_iter().collect();
+        let fault = Fault::Missing {
+            what,
+            name: name.to_owned(),
+        };
+        match nearest(name, there.iter().copied()) {
+            Some(near) => self.add_with_hint(path, fault, format!("did you mean `{near}`?")),
+            None if there.is_empty() => self.add(path, fault),
+            None => self.add_with_hint(path, fault, format!("there are: {}", there.join(", "))),
+        }
+    }
+
+    /// Records a value outside its range.
+    pub(crate) fn out_of_range(&mut self, path: &str, found: &dyn fmt::Display, allowed: &str) {
+        let fault = Fault::OutOfRange {
+            key: path.to_owned(),
+            found: found.to_string(),
+            allowed: allowed.to_owned(),
+        };
+        self.add(path, fault);
+    }
+
+    /// Records a contradiction.
+    pub(crate) fn conflict(
+        &mut self,
+        path: &str,
+        what: &'static str,
+        value: &dyn fmt::Display,
+        this: &str,
+        other: &str,
+    ) {
+        let fault = Fault::Conflict {
+            what,
+            value: value.to_string(),
+            this: this.to_owned(),
+            other: other.to_owned(),
+        };
+        self.add(path, fault);
+    }
+
+    /// Records a key that has no meaning where it stands.
+    pub(crate) fn unfit(&mut self, path: &str, key: &str, what: &str) {
+        let fault = Fault::Unfit {
+            key: key.to_owned(),
+            what: what.to_owned(),
+        };
+        self.add(path, fault);
     }
 
     pub(crate) fn into_problems(self) -> Vec<Problem> {

@@ -21,6 +21,7 @@ mod hint;
 mod layout;
 pub mod load;
 pub mod names;
+pub mod net;
 pub mod overlay;
 mod pci;
 mod problem;

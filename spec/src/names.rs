@@ -88,6 +88,13 @@ macro_rules! string_type {
     };
 }
 
+mod guests;
+
+pub use guests::{
+    BridgeName, CheckoutPath, DomainName, DownloadUrl, FlowName, InterfaceName, Schedule, Timezone,
+    UsbId,
+};
+
 string_type! {
     /// The name of an appliance, board, overlay or product: also used in file names and release ids.
     Name, "a name", "use lower-case letters, digits and single hyphens, starting with a letter, 63 at most",

@@ -1,5 +1,7 @@
 //! The rules between documents, each with the exact text of its refusal.
 
+#![allow(clippy::expect_used, reason = "helpers of tests")]
+
 use roamcore_spec::check::development_overlays;
 use roamcore_spec::{Appliance, Board, Document, Overlay, cross_check};
 
@@ -131,6 +133,80 @@ fn an_apt_source_has_one_owner() {
     assert_eq!(
         pair(source, source),
         ["two.toml:5:8: duplicate apt source `x`; first used by overlay `one`"]
+    );
+}
+
+/// The appliance with guests of the fixtures, changed, against the board.
+fn guests(change: (&str, &str), board: &Document<Board>) -> Vec<String> {
+    let text = include_str!("good/appliance-guests.toml");
+    assert!(text.contains(change.0), "{}", change.0);
+    let text = text.replacen(change.0, change.1, 1);
+    let appliance =
+        Document::parse("guests.toml", &text).unwrap_or_else(|problems| panic!("{problems}"));
+    refusals(
+        &appliance,
+        board,
+        &[overlay("base", ""), overlay("boot", "")],
+    )
+}
+
+#[test]
+fn guests_that_fit_the_board_are_accepted() {
+    assert_eq!(guests(("Case", "Case"), &board("vp2430")), [""; 0]);
+}
+
+#[test]
+fn what_the_board_cannot_give_is_refused() {
+    let vp2430 = board("vp2430");
+    for (from, to, wanted) in [
+        (
+            r#"nics = ["nic1", "nic2"]"#,
+            r#"nics = ["nic0", "nic1"]"#,
+            "guests.toml:83:16: NIC `nic0` is passed through to guest `router`, but it is a port of bridge `vmbr0` \
+             (take it out of `nics` of `vmbr0`: a NIC is the host's or a guest's)",
+        ),
+        (
+            r#"nics = ["nic1", "nic2"]"#,
+            r#"nics = ["nic1", "nic9"]"#,
+            "guests.toml:46:17: no NIC `nic9` (did you mean `nic0`?)",
+        ),
+        (
+            "cores = 2",
+            "cores = 6",
+            "guests.toml:81:9: `guest[0].cores` is 6, but must be at most 4, the cores of board `vp2430`",
+        ),
+        (
+            r#"smallest = "8GiB""#,
+            r#"smallest = "32GiB""#,
+            "guests.toml:36:12: host and guests need a unit with 32GiB of memory, but the most that board `vp2430` \
+             takes is 16GiB",
+        ),
+        (
+            "[guest.router]",
+            "[[guest.pci]]\nroot_port = \"0000:00:1c.2\"\n\n[guest.router]",
+            "guests.toml:94:13: root port `0000:00:1c.2` is given to guest `router`, but NIC `nic1` sits behind it",
+        ),
+    ] {
+        assert_eq!(guests((from, to), &vp2430), [wanted]);
+    }
+}
+
+#[test]
+fn a_board_without_facts_has_no_room_for_guests() {
+    let text = include_str!("../../hardware/vp2430/board.toml");
+    let (before, rest) = text.split_once("[memory]").expect("the section");
+    let (_, after) = rest.split_once("[console]").expect("the next");
+    let text =
+        format!("{before}[console]{after}").replace("passthrough = true", "passthrough = false");
+    let board =
+        Document::parse("board.toml", &text).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(
+        guests(("Case", "Case"), &board),
+        [
+            "guests.toml:83:16: NIC role `wan` is passed through to guest `router`, but no NIC of board `vp2430` with \
+             this role has `passthrough = true`",
+            "guests.toml:35:2: no section [memory] in board `vp2430` (the board must say how much memory it takes)",
+        ]
     );
 }
 

@@ -56,8 +56,8 @@ fn roamcore_shares_a_128_gb_and_a_1_tb_disk() {
         growing("128GB"),
         [
             ("state", 16384),
-            ("guests", 49152),
-            ("video", 30770),
+            ("guests", 59392),
+            ("video", 20530),
             ("backup", 8192)
         ]
     );
@@ -112,7 +112,7 @@ fn a_disk_below_the_minimum_is_refused_with_the_needed_size() {
     let refused = appliance.on_disk(size("64GB")).expect_err("too small");
     assert_eq!(
         refused.to_string(),
-        "the disk has 64GB, but roamcore needs at least 113 GB (107684MiB)"
+        "the disk has 64GB, but roamcore needs at least 124 GB (117924MiB)"
     );
 }
 
@@ -135,7 +135,7 @@ fn the_vp2430_says_where_every_fact_comes_from() {
     let board = load::document::<Board>(&path)
         .unwrap_or_else(|error| panic!("{error}"))
         .into_value();
-    assert_eq!(board.facts().len(), 13);
+    assert_eq!(board.facts().len(), 14);
     assert!(
         board.facts().iter().all(|fact| !fact.verified),
         "nobody has had a unit yet"
@@ -174,4 +174,25 @@ fn good_fixtures_parse() {
         .unwrap_or_else(|error| panic!("{error}"))
         .into_value();
     assert!(!overlay.development_only && overlay.packages.install.is_empty());
+}
+
+#[test]
+fn guests_start_in_order_and_keep_their_addresses() {
+    let appliance = appliance("roamcore");
+    let order: Vec<(u32, &str)> = appliance
+        .start_order()
+        .into_iter()
+        .map(|(step, guest)| (step, guest.name.as_str()))
+        .collect();
+    assert_eq!(order, [(1, "router"), (2, "homeassistant"), (2, "app")]);
+    let router = &appliance.guest[0];
+    let addresses: Vec<String> = appliance
+        .addresses_of(router)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(addresses, ["10.10.0.1", "10.10.20.1", "10.10.30.1"]);
+    assert_eq!(appliance.mac_of(router, 0).to_string(), "BC:24:11:C0:7A:4E");
+    assert!(self::appliance("bare").guest.is_empty());
+    assert_eq!(self::appliance("portal").guest.len(), 3);
 }

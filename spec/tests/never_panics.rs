@@ -3,10 +3,11 @@
 use proptest::prelude::*;
 use roamcore_spec::{Appliance, Board, Document, Overlay, Problems, Size};
 
-const DOCUMENTS: [&str; 3] = [
+const DOCUMENTS: [&str; 4] = [
     include_str!("../../appliances/roamcore.toml"),
     include_str!("../../hardware/vp2430/board.toml"),
     include_str!("good/overlay-full.toml"),
+    include_str!("good/appliance-guests.toml"),
 ];
 
 /// Pieces that break things: quotes, brackets, long numbers, other scripts, control characters.
@@ -62,6 +63,7 @@ proptest! {
     fn on_mutated_documents((which, text) in mutated()) {
         match which {
             0 => look_at(Document::<Appliance>::parse("a", &text).map(|a| drop(a.on_disk(Size::from_mib(1 << 40)))), &text),
+            3 => look_at(Document::<Appliance>::parse("a", &text).map(|a| assert!(!a.start_order().is_empty() || a.guest.is_empty())), &text),
             1 => look_at(Document::<Board>::parse("b", &text).map(|b| drop(b.kernel_arguments())), &text),
             _ => look_at(Document::<Overlay>::parse("o", &text).map(drop), &text),
         }
@@ -74,7 +76,7 @@ proptest! {
     }
 
     #[test]
-    fn a_disk_is_shared_within_the_bounds(gigabytes in 113..20_000u64) {
+    fn a_disk_is_shared_within_the_bounds(gigabytes in 124..20_000u64) {
         let appliance: Document<Appliance> = Document::parse("a", DOCUMENTS[0]).map_err(|p| TestCaseError::fail(p.to_string()))?;
         let disk = appliance.on_disk(Size::from_bytes(gigabytes * 1_000_000_000)).map_err(|e| TestCaseError::fail(e.to_string()))?;
         let total: Size = disk.partitions.iter().map(|placed| placed.size).sum();

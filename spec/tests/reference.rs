@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use roamcore_spec::{Appliance, Board, Document, Overlay, Problems, schema};
+use roamcore_spec::{Appliance, Board, Document, Overlay, Problems, cross_check, schema};
 use serde_json::Value;
 
 fn docs() -> PathBuf {
@@ -34,44 +34,87 @@ fn schemas_are_fresh() {
     }
 }
 
+/// Sections of an appliance that `docs/appliance.md` explains; the rest is in `docs/specs.md`.
+const GUESTS: [&str; 9] = [
+    "memory", "host", "bridge", "segment", "external", "template", "guest", "flow", "backup",
+];
+
+fn is_of_guests(row: &str) -> bool {
+    let key = row.split('`').nth(1).expect("a key");
+    GUESTS.contains(&key.split(['.', '[']).next().unwrap_or_default())
+}
+
+/// Writes a table between its marks.
+fn put_table(text: &mut String, mark: &str, rows: &[String]) {
+    let table = format!(
+        "| Key | Value | Needed | Meaning |\n|---|---|---|---|\n{}\n",
+        rows.join("\n")
+    );
+    let opening = format!("<!-- fields: {mark} -->\n");
+    let start = text.find(&opening).expect("the opening mark") + opening.len();
+    let end = start
+        + text[start..]
+            .find("<!-- end -->")
+            .expect("the closing mark");
+    text.replace_range(start..end, &table);
+}
+
 #[test]
 fn tables_of_fields_are_fresh() {
-    let path = docs().join("specs.md");
-    let mut text = fs::read_to_string(&path).expect("docs/specs.md");
+    let read = |name: &str| {
+        let path = docs().join(name);
+        let text = fs::read_to_string(&path).expect("a page");
+        (path, text)
+    };
+    let (path, mut text) = read("specs.md");
+    let (guests_path, mut guests_text) = read("appliance.md");
     for (file, json) in schema::all() {
         let document = file.trim_end_matches(".schema.json");
         let root: Value = serde_json::from_str(&json).expect("JSON");
         let mut rows = Vec::new();
         fields(&root, &root, "", &mut rows);
-        let table = format!(
-            "| Key | Value | Needed | Meaning |\n|---|---|---|---|\n{}\n",
-            rows.join("\n")
-        );
-        let opening = format!("<!-- fields: {document} -->\n");
-        let start = text.find(&opening).expect("the opening mark") + opening.len();
-        let end = start
-            + text[start..]
-                .find("<!-- end -->")
-                .expect("the closing mark");
-        text.replace_range(start..end, &table);
+        if document == "appliance" {
+            let (guests, others): (Vec<String>, Vec<String>) =
+                rows.into_iter().partition(|row| is_of_guests(row));
+            put_table(&mut guests_text, "guests", &guests);
+            rows = others;
+        }
+        put_table(&mut text, document, &rows);
     }
     settle(&path, &text);
+    settle(&guests_path, &guests_text);
+}
+
+/// The TOML examples of a page.
+fn examples(page: &str) -> Vec<String> {
+    let text = fs::read_to_string(docs().join(page)).expect("a page");
+    text.split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap_or_default().to_owned())
+        .collect()
 }
 
 #[test]
 fn examples_parse() {
-    let text = fs::read_to_string(docs().join("specs.md")).expect("docs/specs.md");
-    let examples: Vec<&str> = text
-        .split("```toml\n")
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap_or_default())
-        .collect();
+    let mut examples = examples("specs.md");
     assert_eq!(examples.len(), 3);
+    // The examples on guests continue the appliance of the other page.
+    for more in self::examples("appliance.md") {
+        examples[0] += "\n";
+        examples[0] += &more;
+    }
     let accepted =
         |result: Result<(), Problems>| result.unwrap_or_else(|problems| panic!("{problems}"));
-    accepted(Document::<Appliance>::parse("docs/specs.md", examples[0]).map(drop));
-    accepted(Document::<Board>::parse("docs/specs.md", examples[1]).map(drop));
-    accepted(Document::<Overlay>::parse("docs/specs.md", examples[2]).map(drop));
+    let appliance = Document::<Appliance>::parse("docs/appliance.md", &examples[0])
+        .unwrap_or_else(|problems| panic!("{problems}"));
+    accepted(Document::<Board>::parse("docs/specs.md", &examples[1]).map(drop));
+    accepted(Document::<Overlay>::parse("docs/specs.md", &examples[2]).map(drop));
+    let board = docs().join("../hardware/vp2430/board.toml");
+    let board = Document::<Board>::parse("board", &fs::read_to_string(board).expect("the board"))
+        .unwrap_or_else(|problems| panic!("{problems}"));
+    let missing = |problem: &roamcore_spec::Problem| problem.fault().code() == "missing";
+    let wrong = cross_check(&appliance, &board, &[]);
+    assert!(wrong.iter().all(missing), "{wrong:?}");
     for (example, (file, json)) in examples.iter().zip(schema::all()) {
         let root: Value = serde_json::from_str(&json).expect("JSON");
         let mut rows = Vec::new();

@@ -36,6 +36,14 @@ impl Spec for Board {
             findings.filled(&format!("{}.source", fact.group), fact.source);
         }
         self.validate_nics(findings);
+        if let Some(memory) = &self.memory {
+            if memory.largest == crate::size::Size::ZERO {
+                findings.out_of_range("memory.largest", &memory.largest, "more than nothing");
+            }
+            if memory.sockets == 0 {
+                findings.out_of_range("memory.sockets", &0, "1 or more");
+            }
+        }
         let times = [
             ("timeout_seconds", self.watchdog.timeout_seconds),
             (

@@ -1,4 +1,15 @@
-//! The rules of an appliance.
+//! The rules of an appliance. Those on guests and what they need are one module for each idea.
+
+mod backups;
+mod cards;
+mod devices;
+mod flows;
+mod guests;
+mod networks;
+mod order;
+mod room;
+mod settings;
+mod templates;
 
 use serde::Deserialize;
 
@@ -51,8 +62,9 @@ impl Spec for Appliance {
         });
         findings.unique("mount point", mounts);
         if self.update.security_epoch == 0 {
-            out_of_range(findings, "update.security_epoch", &0, "1 or more");
+            findings.out_of_range("update.security_epoch", &0, "1 or more");
         }
+        self.validate_guests(findings);
         let needed = self.minimum_disk();
         if needed > self.disk.smallest {
             let largest: Vec<String> = self
@@ -77,26 +89,26 @@ impl Spec for Appliance {
     }
 }
 
-fn out_of_range(
-    findings: &mut Findings<'_>,
-    path: &str,
-    found: &dyn std::fmt::Display,
-    allowed: &str,
-) {
-    findings.add(
-        path,
-        Fault::OutOfRange {
-            key: path.to_owned(),
-            found: found.to_string(),
-            allowed: allowed.to_owned(),
-        },
-    );
+impl Appliance {
+    /// Everything about guests. Each part looks at references for itself, so that one that is wrong hides no other.
+    fn validate_guests(&self, findings: &mut Findings<'_>) {
+        networks::check(self, findings);
+        templates::check(self, findings);
+        guests::check(self, findings);
+        cards::check(self, findings);
+        devices::check(self, findings);
+        settings::check(self, findings);
+        order::check(self, findings);
+        flows::check(self, findings);
+        backups::check(self, findings);
+        room::check(self, findings);
+    }
 }
 
 /// Partitions start and end on whole MiB, and decimal units are for disks: `"6GB"` here is most likely a slip.
 fn at_least(findings: &mut Findings<'_>, path: &str, size: Size, min: Size) {
     if size < min {
-        out_of_range(findings, path, &size, &format!("at least {min}"));
+        findings.out_of_range(path, &size, &format!("at least {min}"));
     } else if !size.is_whole_mib() {
         let fault = Fault::OutOfRange {
             key: path.to_owned(),
@@ -106,7 +118,7 @@ fn at_least(findings: &mut Findings<'_>, path: &str, size: Size, min: Size) {
         findings.add_with_hint(
             path,
             fault,
-            "write partition sizes in MiB or GiB; GB is for disks as sold",
+            "write such sizes in MiB or GiB; GB is for disks as sold",
         );
     }
 }
@@ -118,8 +130,7 @@ fn check_share(findings: &mut Findings<'_>, name: &str, share: &Share) {
         at_least(findings, &path("max"), max, share.min);
     }
     if share.weight == 0 || share.weight > WEIGHT_MAX {
-        out_of_range(
-            findings,
+        findings.out_of_range(
             &path("weight"),
             &share.weight,
             &format!("1 to {WEIGHT_MAX}"),
