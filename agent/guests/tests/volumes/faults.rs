@@ -16,7 +16,8 @@ fn bad(spoil: impl Fn(&mut Plan, &Model)) -> (Vec<String>, Vec<String>) {
     spoil(&mut plan, &machine);
     let (events, mut collect) = quiet();
     let outcome = run(&plan, &mut machine, &mut collect).unwrap();
-    let said = events.borrow().iter().filter_map(|event| match event {
+    let events = events.borrow();
+    let said = events.iter().filter_map(|event| match event {
         Event::BadTemplate { id, why } => Some(format!("{id}: {why}")),
         _ => None,
     });

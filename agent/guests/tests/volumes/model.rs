@@ -57,7 +57,7 @@ pub struct World {
     pub written: u64,
     /// Nobody has what only the unit knows, for guests of these numbers.
     pub impersonal: BTreeSet<u32>,
-    toss: u64,
+    pub toss: u64,
 }
 
 /// What becomes of an operation.
