@@ -74,8 +74,8 @@ fn one_cut_at_every_operation_of_a_first_boot() {
 #[test]
 fn a_second_cut_while_repairing_the_first() {
     let plan = given::plan();
-    for at in (1..60).step_by(3) {
-        for second in (1..40).step_by(5) {
+    for at in (1..50).step_by(7) {
+        for second in (1..40).step_by(8) {
             let mut machine = given::machine();
             for (at, cut) in [(at, Cut::Middle), (second, Cut::After)] {
                 cut_at(&machine, at, cut);
