@@ -141,6 +141,29 @@ impl Mounted {
         )
     }
 
+    /// Mounts a volume that is being made for a guest, to fill it or to look into it; nothing in it can be run or be a
+    /// device of this system.
+    pub fn volume(
+        roots: &Roots,
+        device: &Path,
+        target: &Path,
+        access: Access,
+    ) -> Result<Self, MountError> {
+        let mut flags =
+            MountFlags::NOATIME | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        if access == Access::Read {
+            flags |= MountFlags::RDONLY;
+        }
+        make(
+            roots,
+            device,
+            target,
+            ("ext4", "mount the guest's volume on"),
+            flags,
+            None,
+        )
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.target

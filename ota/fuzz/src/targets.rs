@@ -6,9 +6,11 @@ mod fat;
 mod firmware;
 mod frames;
 mod gpt;
+mod guests_plan;
 mod index;
 mod index_wire;
 mod judge;
+mod lvm_reports;
 mod protocol;
 mod pve_db;
 mod pve_rows;
@@ -47,6 +49,8 @@ pub const TARGETS: &[Target] = &[
     pve_db::TARGET,
     pve_rows::TARGET,
     pve_text::TARGET,
+    guests_plan::TARGET,
+    lvm_reports::TARGET,
 ];
 
 /// The fenced block of a book whose info string ends in this label: its examples are good documents.

@@ -8,6 +8,14 @@ use std::fmt::{Display, Write};
 use super::{Net4, Peer, Range, Secret, Seed, SeedError, WireGuard, text};
 
 const LONGEST_ZONE: usize = 11;
+/// What the vendor's first-start scripts have made of the ports they found, and what hangs on it.
+const REPLACED: [&str; 5] = [
+    "network.lan",
+    "network.wan",
+    "network.wan6",
+    "'network.@device[0]'",
+    "'firewall.@zone[1].network'",
+];
 
 /// A way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,17 +81,13 @@ impl Batch {
     fn add(&mut self, option: &str, value: impl Display) {
         let _ = writeln!(self.0, "add_list {option}='{value}'");
     }
-
-    fn delete(&mut self, option: &str) {
-        let _ = writeln!(self.0, "delete {option}");
-    }
 }
 
 impl OpenWrt {
-    /// Where the script belongs in its root file system.
-    pub const PATH: &'static str = "etc/uci-defaults/99-roamcore";
+    /// Where the script belongs in its root file system; the name makes it the last one.
+    pub const PATH: &'static str = "etc/uci-defaults/zz-roamcore";
 
-    /// The script, to be mode 0755.
+    /// The script. It is read by a shell, not executed: mode 0644.
     ///
     /// # Errors
     /// A text that would not arrive as it is.
@@ -105,11 +109,14 @@ impl OpenWrt {
                 self.ssh_keys.join("\n")
             );
         }
-        // Deleting what is not there fails, and is no error: hence no `set -e` around the batch.
+        // Deleting what is not there fails, and is no error; anything after it is.
         let script = format!(
-            "#!/bin/sh\n# Run once, at the first start.\nuci -q batch <<'END'\n{}END\nuci commit || exit 1\n\
+            "#!/bin/sh\n# Run once, at the first start.\nfor option in {}; do\n\tuci -q delete \"$option\"\ndone\n\
+             uci batch <<'END' || exit 1\n{}END\nuci commit || exit 1\n\
              sed -i 's|^root:[^:]*:|root:{}:|' /etc/shadow || exit 1\n{keys}exit 0\n",
-            batch.0, self.password_hash
+            REPLACED.join(" "),
+            batch.0,
+            self.password_hash
         );
         Ok(Seed::from([(Self::PATH.into(), script.into_bytes())]))
     }
@@ -184,14 +191,6 @@ impl OpenWrt {
     }
 
     fn network(&self, batch: &mut Batch) {
-        for section in [
-            "network.lan",
-            "network.wan",
-            "network.wan6",
-            "network.@device[0]",
-        ] {
-            batch.delete(section);
-        }
         batch.set("network.lan", "interface");
         batch.set("network.lan.device", &self.lan_device);
         batch.set("network.lan.proto", "static");
@@ -199,7 +198,6 @@ impl OpenWrt {
         batch.set("network.lan.netmask", self.lan.netmask());
         dhcp("lan", self.lan, self.dhcp, batch);
         // The vendor's second zone is the one that masquerades.
-        batch.delete("firewall.@zone[1].network");
         for wan in &self.wans {
             let section = format!("network.{}", wan.name);
             batch.set(&section, "interface");

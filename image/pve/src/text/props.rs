@@ -104,6 +104,14 @@ impl Props {
         Ok(parts.join(","))
     }
 
+    fn shown(&self) -> String {
+        let parts: Vec<String> = self
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        parts.join(",")
+    }
+
     fn check(&self, format: &Format) -> Result<(), Invalid> {
         for (name, value) in self.iter() {
             let prop = format
@@ -122,6 +130,9 @@ impl Props {
         {
             return Err(Invalid::new(prop.name, "", "this property is required"));
         }
-        Ok(())
+        match (format.also)(self) {
+            Some(why) => Err(Invalid::new("properties", &self.shown(), why)),
+            None => Ok(()),
+        }
     }
 }

@@ -62,6 +62,10 @@ fn keys_and_values_that_both_versions_refuse_or_one_does() {
         ("ipconfig0", "ip=10.0.0.1"),
         ("usb0", "1"),
         ("vmgenid", "x"),
+        ("hotplug", "network,0"),
+        ("scsi0", "store:disk,size=0"),
+        ("ide0", "store:disk,media=cdrom,snapshot=1"),
+        ("ipconfig0", "gw=10.0.0.1"),
         ("arch", "amd64"),
     ];
     for (key, value) in vm {

@@ -4,10 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::Props;
 use super::super::guest::Block;
-use super::{
-    CT_NET, Format, Invalid, VM_BOOT, VM_HOSTPCI, VM_IPCONFIG, VM_NET, VM_SCSI, VM_USB, VM_VGA,
-    VM_VIRTIO, rules,
-};
+use super::{CT_NET, Format, Invalid, VM_BOOT, VM_HOSTPCI, VM_NET, VM_SCSI, VM_VGA, rules};
 
 /// The numbered keys of a name, read.
 fn each(
@@ -40,8 +37,7 @@ pub(super) fn vm(block: &Block) -> Result<(), Invalid> {
         let why = "bios ovmf and efidisk0 need each other; without the disk, settings are lost at every start";
         return bad(if is_uefi { "bios" } else { "efidisk0" }, why);
     }
-    for (key, value, props) in each(block, "hostpci", &VM_HOSTPCI)? {
-        one_of(&key, &value, &props)?;
+    for (key, _, props) in each(block, "hostpci", &VM_HOSTPCI)? {
         let is_q35 = block
             .get("machine")
             .is_some_and(|machine| machine.contains("q35"));
@@ -53,16 +49,12 @@ pub(super) fn vm(block: &Block) -> Result<(), Invalid> {
             return bad(&key, "passthrough needs balloon: 0");
         }
     }
-    for (key, value, props) in each(block, "usb", &VM_USB)? {
-        one_of(&key, &value, &props)?;
-    }
     let single = block.get("scsihw") == Some("virtio-scsi-single");
     for (key, _, props) in each(block, "scsi", &VM_SCSI)? {
         if props.get("iothread").and_then(rules::boolean) == Some(true) && !single {
             return bad(&key, "iothread=1 needs scsihw virtio-scsi-single");
         }
     }
-    each(block, "virtio", &VM_VIRTIO)?;
     if let Some(boot) = block.get("boot") {
         let order = Props::parse(&VM_BOOT, boot)?;
         let mut seen = BTreeSet::new();
@@ -82,9 +74,6 @@ pub(super) fn vm(block: &Block) -> Result<(), Invalid> {
             return bad("vga", &format!("the guest has no {kind}"));
         }
     }
-    for (key, value, props) in each(block, "ipconfig", &VM_IPCONFIG)? {
-        gateways(&key, &value, &props)?;
-    }
     macs(each(block, "net", &VM_NET)?, "macaddr")
 }
 
@@ -97,35 +86,12 @@ pub(super) fn ct(block: &Block) -> Result<(), Invalid> {
     let nets = each(block, "net", &CT_NET)?;
     let mut names = BTreeSet::new();
     for (key, value, props) in &nets {
-        gateways(key, value, props)?;
         if !names.insert(props.get("name").unwrap_or_default()) {
             let why = "two interfaces of one name";
             return Err(Invalid::new(key, value, why));
         }
     }
     macs(nets, "hwaddr")
-}
-
-/// A device of the host is named either way.
-fn one_of(key: &str, value: &str, props: &Props) -> Result<(), Invalid> {
-    if props.get("host").is_some() == props.get("mapping").is_some() {
-        let why = "either a device or mapping=ID";
-        return Err(Invalid::new(key, value, why));
-    }
-    Ok(())
-}
-
-fn gateways(key: &str, value: &str, props: &Props) -> Result<(), Invalid> {
-    for (gateway, address) in [("gw", "ip"), ("gw6", "ip6")] {
-        let fixed = props
-            .get(address)
-            .is_some_and(|address| address.contains('/'));
-        if props.get(gateway).is_some() && !fixed {
-            let why = format!("{gateway} needs {address} with a fixed address");
-            return Err(Invalid::new(key, value, &why));
-        }
-    }
-    Ok(())
 }
 
 fn macs(nets: Vec<(String, String, Props)>, property: &str) -> Result<(), Invalid> {

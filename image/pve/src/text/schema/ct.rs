@@ -1,7 +1,7 @@
 //! Keys of containers.
 
 use super::rules;
-use super::value::{Format, Prop, Value, prop, required};
+use super::value::{Format, Prop, Value, free, prop, required};
 use super::{Key, key, keys};
 use Value::{Bool, Enum, Int, List, Number, Props, Size, Text};
 
@@ -21,6 +21,7 @@ pub static CT_ROOTFS: Format = Format {
     default: Some("volume"),
     pair: None,
     props: &[VOLUME, ACL, OPTIONS, QUOTA, REPLICATE, RO, SHARED, SIZE],
+    also: free,
 };
 /// `mpN`
 pub static CT_MP: Format = Format {
@@ -38,6 +39,7 @@ pub static CT_MP: Format = Format {
         SHARED,
         SIZE,
     ],
+    also: free,
 };
 /// `netN`
 pub static CT_NET: Format = Format {
@@ -59,6 +61,7 @@ pub static CT_NET: Format = Format {
         prop("trunks", Text(&rules::VLAN_IDS)),
         prop("type", Enum(&["veth"])),
     ],
+    also: super::vm::gateways,
 };
 /// `devN`
 pub static CT_DEV: Format = Format {
@@ -72,6 +75,7 @@ pub static CT_DEV: Format = Format {
         prop("mode", Text(&rules::MODE)),
         prop("uid", Int(0, ANY)),
     ],
+    also: free,
 };
 /// `features`
 pub static CT_FEATURES: Format = Format {
@@ -85,11 +89,13 @@ pub static CT_FEATURES: Format = Format {
         prop("mount", Text(&rules::FILE_SYSTEMS)),
         prop("nesting", Bool),
     ],
+    also: free,
 };
 static UNUSED: Format = Format {
     default: Some("volume"),
     pair: None,
     props: &[required("volume", Text(&rules::VOLUME))],
+    also: free,
 };
 
 pub(super) static KEYS: &[Key] = &[

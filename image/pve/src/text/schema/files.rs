@@ -1,7 +1,7 @@
 //! Sections of `storage.cfg`, `jobs.cfg` and `mapping/pci.cfg`.
 
 use super::rules;
-use super::value::{Format, Prop, Value, prop, required};
+use super::value::{Format, Prop, Value, free, prop, required};
 use Value::{Bool, Enum, Int, List, Props, Text};
 
 /// A type of section.
@@ -32,6 +32,7 @@ pub static PRUNE: Format = Format {
         prop("keep-weekly", KEEP),
         prop("keep-yearly", KEEP),
     ],
+    also: free,
 };
 /// `fleecing`
 pub static FLEECING: Format = Format {
@@ -41,6 +42,7 @@ pub static FLEECING: Format = Format {
         prop("enabled", Bool),
         prop("storage", Text(&rules::STORAGE_ID)),
     ],
+    also: free,
 };
 static PCI_MAP: Format = Format {
     default: None,
@@ -53,6 +55,7 @@ static PCI_MAP: Format = Format {
         required("path", Text(&rules::PCI_FULL)),
         required("subsystem-id", Text(&rules::HEX_PAIR)),
     ],
+    also: free,
 };
 
 const CONTENT: Prop = prop("content", List(',', &Text(&rules::CONTENT)));

@@ -33,7 +33,7 @@ pub(super) fn number(text: &str) -> Option<u64> {
     integer(whole).filter(|_| good)?.checked_add(up)
 }
 
-/// Bytes. Proxmox also takes fractions, which nobody should write.
+/// Bytes, more than none. Proxmox also takes fractions, which nobody should write.
 pub(super) fn size(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(['K', 'M', 'G', 'T']);
     let shift = match text.strip_prefix(digits)? {
@@ -44,7 +44,8 @@ pub(super) fn size(text: &str) -> Option<u64> {
         "T" => 40,
         _ => return None,
     };
-    integer(digits)?.checked_mul(1 << shift)
+    let bytes = integer(digits)?.checked_mul(1 << shift)?;
+    (bytes > 0).then_some(bytes)
 }
 
 /// With the largest unit that leaves no rest.
@@ -52,7 +53,7 @@ pub(super) fn format_size(bytes: u64) -> String {
     let mut value = bytes;
     let mut unit = "";
     for larger in ["K", "M", "G", "T"] {
-        if !value.is_multiple_of(1024) || value == 0 {
+        if !value.is_multiple_of(1024) {
             break;
         }
         (value, unit) = (value / 1024, larger);
@@ -237,7 +238,7 @@ rules! {
     NODE = "a node name", crate::db::is_node;
     DNS_NAME = "a DNS name, without underscores", is_dns_name;
     ADDRESS = "an IP address or a DNS name",
-        |t| t.parse::<std::net::IpAddr>().is_ok() || is_dns_name(t);
+        |t| t.parse::<std::net::IpAddr>().is_ok() || (is_dns_name(t) && t != "0");
     IP = "an IP address", |t| t.parse::<std::net::IpAddr>().is_ok();
     IPV4 = "an IPv4 address", |t| t.parse::<Ipv4Addr>().is_ok();
     IPV6 = "an IPv6 address", |t| t.parse::<Ipv6Addr>().is_ok();
@@ -278,8 +279,8 @@ rules! {
     TIMEZONE = "host, UTC or a zone such as Europe/Berlin", |t| ["host", "UTC"].contains(&t)
         || (t.contains('/') && !t.contains("..") && all(t, |b| b.is_ascii_alphanumeric() || b"/_+-".contains(&b)));
     URL_ENCODED = "percent-encoded text", |t| all(t, |b| b.is_ascii_alphanumeric() || b"-%_.!~*'()".contains(&b));
-    HOTPLUG = "network, disk, cpu, memory, usb, cloudinit", |t| t.split(',').all(|word| {
-        ["0", "1", "network", "disk", "cpu", "memory", "usb", "cloudinit"].contains(&word)
+    HOTPLUG = "0, or network, disk, cpu, memory, usb, cloudinit", |t| t == "0" || t.split(',').all(|word| {
+        ["network", "disk", "cpu", "memory", "usb", "cloudinit"].contains(&word)
     });
     USER = "a user name", |t| all(t, |b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     LINE = "text without line breaks", |t| !t.is_empty() && !t.contains(char::is_control);

@@ -42,6 +42,13 @@ pub struct Format {
     pub pair: Option<Pair>,
     /// All of them.
     pub props: &'static [Prop],
+    /// What one needs of another: the first thing that is wrong.
+    pub also: fn(&Props) -> Option<&'static str>,
+}
+
+/// Nothing needs another.
+pub(super) const fn free(_: &Props) -> Option<&'static str> {
+    None
 }
 
 /// `virtio=MAC`: the model, and the address that goes with it.

@@ -1,7 +1,8 @@
 //! Keys of virtual machines.
 
+use super::super::Props as PropList;
 use super::rules;
-use super::value::{Format, Pair, Prop, Rule, Value, prop, required};
+use super::value::{Format, Pair, Prop, Rule, Value, free, prop, required};
 use super::{Key, key, keys};
 use Value::{Bool, Enum, Int, List, Number, Props, Size, Text};
 
@@ -67,6 +68,37 @@ const fn volume(props: &'static [Prop]) -> Format {
         default: Some("file"),
         pair: None,
         props,
+        also: disc,
+    }
+}
+
+/// A disc is only read, as it is.
+fn disc(props: &PropList) -> Option<&'static str> {
+    let is_disc = props.get("media") == Some("cdrom");
+    let more = props.get("snapshot").is_some() || props.get("format").is_some();
+    (is_disc && more).then_some("media=cdrom takes neither snapshot nor format")
+}
+
+/// A device of the host is named one way or the other.
+fn one_device(props: &PropList) -> Option<&'static str> {
+    let both = props.get("host").is_some() == props.get("mapping").is_some();
+    both.then_some("either a device or mapping=ID")
+}
+
+/// Also of containers.
+pub(super) fn gateways(props: &PropList) -> Option<&'static str> {
+    let lost = |gateway, address| {
+        let fixed = props
+            .get(address)
+            .is_some_and(|address| address.contains('/'));
+        props.get(gateway).is_some() && !fixed
+    };
+    if lost("gw", "ip") {
+        Some("gw needs ip with a fixed address")
+    } else if lost("gw6", "ip6") {
+        Some("gw6 needs ip6 with a fixed address")
+    } else {
+        None
     }
 }
 
@@ -75,6 +107,20 @@ const fn format(default: Option<&'static str>, props: &'static [Prop]) -> Format
         default,
         pair: None,
         props,
+        also: free,
+    }
+}
+
+const fn format_also(
+    default: Option<&'static str>,
+    props: &'static [Prop],
+    also: fn(&PropList) -> Option<&'static str>,
+) -> Format {
+    Format {
+        default,
+        pair: None,
+        props,
+        also,
     }
 }
 
@@ -185,9 +231,10 @@ pub static VM_NET: Format = Format {
         prop("tag", Int(1, 4094)),
         prop("trunks", Text(&rules::VLANS)),
     ],
+    also: free,
 };
 /// `hostpciN`
-pub static VM_HOSTPCI: Format = format(
+pub static VM_HOSTPCI: Format = format_also(
     Some("host"),
     &[
         prop("device-id", Text(&rules::HEX_ID)),
@@ -201,15 +248,17 @@ pub static VM_HOSTPCI: Format = format(
         prop("vendor-id", Text(&rules::HEX_ID)),
         prop("x-vga", Bool),
     ],
+    one_device,
 );
 /// `usbN`
-pub static VM_USB: Format = format(
+pub static VM_USB: Format = format_also(
     Some("host"),
     &[
         prop("host", Text(&rules::USB)),
         prop("mapping", Text(&rules::CONFIG_ID)),
         prop("usb3", Bool),
     ],
+    one_device,
 );
 /// `virtiofsN`
 pub static VM_VIRTIOFS: Format = format(
@@ -306,7 +355,7 @@ static MACHINE: Format = format(
     ],
 );
 /// `ipconfigN`, for cloud-init.
-pub static VM_IPCONFIG: Format = format(
+pub static VM_IPCONFIG: Format = format_also(
     None,
     &[
         prop("gw", Text(&rules::IPV4)),
@@ -314,6 +363,7 @@ pub static VM_IPCONFIG: Format = format(
         prop("ip", Text(&rules::IPV4_CONFIG)),
         prop("ip6", Text(&rules::IPV6_CONFIG)),
     ],
+    gateways,
 );
 static CICUSTOM: Format = format(
     None,
