@@ -1,5 +1,7 @@
 //! `guests.json`: good documents come back, bad ones are refused for the right reason, nothing panics.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too, may panic")]
+
 use proptest::prelude::*;
 use roamcore_guests::plan::{MOST_BYTES, Plan, PlanError};
 use serde_json::{Value, json};

@@ -4,6 +4,8 @@
 //! volume is active it calls unknown (`X`), and thin volumes were put into its metadata by vgcfgrestore. The line with
 //! devices is of the format that lvs(8) documents.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too, may panic")]
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

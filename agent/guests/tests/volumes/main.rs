@@ -1,5 +1,11 @@
 //! First boot, power cuts, resets and snapshots on a model of LVM.
 
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "helpers of tests, too, may panic, and nobody imports them"
+)]
+
 mod cuts;
 mod faults;
 mod given;
