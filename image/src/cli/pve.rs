@@ -45,7 +45,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode> {
     if let Some(path) = &args.db {
         if path.exists() {
             bail!(
-                "{} exists; a database that is there is never replaced",
+                "{} exists; a database that is there is never replaced: name another file",
                 path.display()
             );
         }
@@ -74,7 +74,7 @@ fn write_tree(dir: &Path, compiled: &Compiled) -> Result<()> {
     };
     if there {
         bail!(
-            "{} is not empty; files of another version would stay in it",
+            "{} is not empty; files of another version would stay in it: name another directory, or empty it",
             dir.display()
         );
     }

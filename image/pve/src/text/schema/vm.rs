@@ -162,42 +162,28 @@ pub static VM_VIRTIO: Format = volume(&[
     SNAPSHOT,
     WERROR,
 ]);
+/// What `sataN` and `ideN` take.
+const ATA: &[Prop] = &[
+    FILE,
+    AIO,
+    BACKUP,
+    CACHE,
+    DETECT,
+    DISCARD,
+    FORMAT,
+    MEDIA,
+    REPLICATE,
+    RERROR,
+    SERIAL_NUMBER,
+    SIZE,
+    SNAPSHOT,
+    SSD,
+    WERROR,
+];
 /// `sataN`
-pub static VM_SATA: Format = volume(&[
-    FILE,
-    AIO,
-    BACKUP,
-    CACHE,
-    DETECT,
-    DISCARD,
-    FORMAT,
-    MEDIA,
-    REPLICATE,
-    RERROR,
-    SERIAL_NUMBER,
-    SIZE,
-    SNAPSHOT,
-    SSD,
-    WERROR,
-]);
+pub static VM_SATA: Format = volume(ATA);
 /// `ideN`
-pub static VM_IDE: Format = volume(&[
-    FILE,
-    AIO,
-    BACKUP,
-    CACHE,
-    DETECT,
-    DISCARD,
-    FORMAT,
-    MEDIA,
-    REPLICATE,
-    RERROR,
-    SERIAL_NUMBER,
-    SIZE,
-    SNAPSHOT,
-    SSD,
-    WERROR,
-]);
+pub static VM_IDE: Format = volume(ATA);
 /// `efidisk0`. Its type must be written: without, it is the small one whose firmware is no longer there.
 pub static VM_EFIDISK: Format = volume(&[
     FILE,
