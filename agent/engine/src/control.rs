@@ -136,6 +136,32 @@ impl<'a> Meter<'a> {
             .set(self.fetched.get().saturating_add(bytes as u64));
     }
 
+    /// Up to where a range is asked for in one request.
+    ///
+    /// Whoever reads slower than the network delivers finds the kernel's buffer full, megabytes that are paid for and lost when
+    /// the program dies or stops at its grant. So nothing is asked for that the grant does not cover or that is not soon used.
+    fn ask(&self, range: &Range<u64>) -> u64 {
+        /// Of a limited rate, as bytes of one request.
+        const SECONDS: u64 = 4;
+        /// Below this a request's own headers would count.
+        const LEAST: u64 = 256 << 10;
+        let soon = self
+            .bucket
+            .as_ref()
+            .map(|bucket| bucket.rate.saturating_mul(SECONDS).max(LEAST));
+        // A spent grant ends the transfer at the first bytes, as `brake` does.
+        let granted = self
+            .grant
+            .map(|grant| grant.saturating_sub(self.fetched.get()).max(1));
+        [soon, granted]
+            .into_iter()
+            .flatten()
+            .fold(range.end, |end, most| {
+                end.min(range.start.saturating_add(most))
+            })
+            .max(range.start)
+    }
+
     /// After bytes were handed on.
     fn brake(&self, bytes: usize) -> Result<(), DeviceError> {
         /// A long wait still notices a stop.
@@ -171,13 +197,21 @@ impl Payload for Metered<'_> {
         range: Range<u64>,
         sink: &mut Sink<'_>,
     ) -> Result<(), DeviceError> {
-        self.meter.control.check()?;
         let meter = self.meter;
-        self.inner.fetch(name, range, &mut |bytes| {
-            meter.count(bytes.len());
-            sink(bytes)?;
-            meter.brake(bytes.len())
-        })
+        let mut left = range;
+        loop {
+            meter.control.check()?;
+            let piece = left.start..meter.ask(&left);
+            left.start = piece.end;
+            self.inner.fetch(name, piece, &mut |bytes| {
+                meter.count(bytes.len());
+                sink(bytes)?;
+                meter.brake(bytes.len())
+            })?;
+            if left.is_empty() {
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -198,7 +232,11 @@ mod tests {
         }
     }
 
-    struct Endless;
+    /// Gives any range in pieces of at most 1000 bytes, and keeps what it was asked for.
+    #[derive(Default)]
+    struct Endless {
+        asked: Vec<Range<u64>>,
+    }
 
     impl Payload for Endless {
         fn size(&mut self, _: &str) -> Result<Option<u64>, DeviceError> {
@@ -210,8 +248,9 @@ mod tests {
             range: Range<u64>,
             sink: &mut Sink<'_>,
         ) -> Result<(), DeviceError> {
-            for _ in (range.start..range.end).step_by(1000) {
-                sink(&[0; 1000])?;
+            self.asked.push(range.clone());
+            for at in range.clone().step_by(1000) {
+                sink(&[0; 1000][..(range.end - at).min(1000) as usize])?;
             }
             Ok(())
         }
@@ -222,11 +261,20 @@ mod tests {
         control: &Control,
         bytes: u64,
     ) -> (Result<(), DeviceError>, u64, Duration) {
+        let (result, fetched, time, _) = asked(grant, control, bytes);
+        (result, fetched, time)
+    }
+
+    fn asked(
+        grant: Grant,
+        control: &Control,
+        bytes: u64,
+    ) -> (Result<(), DeviceError>, u64, Duration, Vec<Range<u64>>) {
         let pace = Fake {
             now: Cell::new(Duration::ZERO),
         };
         let meter = Meter::new(&grant, control, &pace);
-        let mut endless = Endless;
+        let mut endless = Endless::default();
         let mut metered = Metered {
             inner: &mut endless,
             meter: &meter,
@@ -237,7 +285,7 @@ mod tests {
             Ok(())
         });
         assert_eq!(seen, meter.fetched());
-        (result, meter.fetched(), pace.now())
+        (result, meter.fetched(), pace.now(), endless.asked)
     }
 
     #[test]
@@ -251,9 +299,9 @@ mod tests {
         assert_eq!(error.trouble, Trouble::OutOfBudget);
         assert_eq!(
             error.to_string(),
-            "5000 bytes are fetched, 4500 were granted"
+            "4500 bytes are fetched, 4500 were granted"
         );
-        assert_eq!(fetched, 5000, "the piece that crossed the line was used");
+        assert_eq!(fetched, 4500, "no more than was granted is asked for");
     }
 
     #[test]
@@ -267,6 +315,28 @@ mod tests {
         assert_eq!(fetched, 100_000);
         let seconds = time.as_secs_f64();
         assert!((8.9..=10.1).contains(&seconds), "{seconds}");
+    }
+
+    #[test]
+    fn what_is_asked_for_at_once_is_what_is_soon_used() {
+        let grant = Grant {
+            rate: Some(100_000),
+            bytes: Some(900_000),
+            ..Grant::default()
+        };
+        let (result, fetched, _, requests) = asked(grant, &Control::new(), 1_000_000);
+        assert_eq!(result.unwrap_err().trouble, Trouble::OutOfBudget);
+        assert_eq!(fetched, 900_000);
+        assert_eq!(requests, [0..400_000, 400_000..800_000, 800_000..900_000]);
+        let slow = Grant {
+            rate: Some(1),
+            ..Grant::default()
+        };
+        let (_, _, _, requests) = asked(slow, &Control::new(), 300_000);
+        assert_eq!(requests, [0..262_144, 262_144..300_000]);
+        let (_, _, _, requests) = asked(Grant::default(), &Control::new(), 9_000_000);
+        assert_eq!(requests.len(), 1, "no limits, one request");
+        assert_eq!(requests.first(), Some(&(0..9_000_000)));
     }
 
     #[test]
