@@ -9,12 +9,16 @@ use std::io::ErrorKind::NotFound;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use roamcore_scratch::{self as scratch, Scratch};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result, file};
 
 /// Unpacked images that stay. Two appliances with one build to compare to; more only fills developers' disks.
 const KEPT: usize = 4;
+
+/// How directories with what is not unpacked wholly begin.
+const UNFINISHED: &str = ".unpacking-";
 
 /// Granularity of holes: a multiple of every file system's block.
 const BLOCK: usize = 64 * 1024;
@@ -55,12 +59,14 @@ pub fn unpacked(packed: &Path, cache: &Path, own: &Path) -> Result<PathBuf> {
 pub fn unpack_to(packed: &Path, raw: &Path) -> Result<()> {
     let directory = raw.parent().unwrap_or(raw);
     std::fs::create_dir_all(directory).map_err(file("create", directory))?;
-    let temp =
-        tempfile::NamedTempFile::new_in(directory).map_err(file("create a file in", directory))?;
-    unpack(packed, temp.as_file())?;
-    temp.persist(raw)
-        .map_err(|e| file("rename to", raw)(e.error))?;
-    Ok(())
+    // What a killed run was unpacking is gigabytes.
+    scratch::tidy(directory, UNFINISHED)?;
+    let work = Scratch::create(directory, UNFINISHED)?;
+    let unfinished = work.path().join("raw");
+    let to = File::create_new(&unfinished).map_err(file("create", &unfinished))?;
+    unpack(packed, &to)?;
+    std::fs::rename(&unfinished, raw).map_err(file("rename to", raw))?;
+    Ok(work.close()?)
 }
 
 fn digest(path: &Path) -> Result<String> {
@@ -143,6 +149,28 @@ fn prune(cache: &Path, keep: &Path) -> Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn what_a_killed_run_was_unpacking_goes_with_the_next_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let packed = dir.path().join("disk.img.zst");
+        std::fs::write(&packed, zstd::encode_all(&[1, 2, 3][..], 3).unwrap()).unwrap();
+        let cache = dir.path().join("cache");
+        std::fs::create_dir(&cache).unwrap();
+        let killed = Scratch::create(&cache, UNFINISHED).unwrap().keep();
+        let other = Scratch::create(&cache, UNFINISHED).unwrap();
+        let raw = unpacked(&packed, &cache, dir.path()).unwrap();
+        assert_eq!(std::fs::read(raw).unwrap(), [1, 2, 3]);
+        assert!(!killed.exists());
+        assert!(other.path().exists(), "another run is still at it");
+        other.close().unwrap();
+        let left: Vec<_> = std::fs::read_dir(&cache)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .filter(|name| name.to_string_lossy().starts_with(UNFINISHED))
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
 
     #[test]
     fn unpacks_once_with_holes_and_the_same_bytes() {
