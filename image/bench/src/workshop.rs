@@ -62,6 +62,15 @@ pub struct Ready {
     pub downloads: Downloads,
 }
 
+/// What a root has besides what the appliance asks for.
+#[derive(Debug, Default)]
+pub struct Extra {
+    /// Packages.
+    pub packages: &'static [&'static str],
+    /// Groups that they make, with a number for each.
+    pub groups: &'static [(&'static str, u32)],
+}
+
 /// What had to be fetched before building.
 #[derive(Debug, Clone, Serialize)]
 pub struct Downloads {
@@ -203,19 +212,15 @@ impl Workshop {
 
     /// A root of the packages of the committed lock and `extra` ones, as they stand in `suites`; kept as `to`. Roots of
     /// one workshop are made by the same tools.
-    pub fn root_of(
-        &mut self,
-        suites: &[&str],
-        extra: &[&str],
-        to: &str,
-    ) -> Result<(PathBuf, Lock)> {
+    pub fn root_of(&mut self, suites: &[&str], extra: &Extra, to: &str) -> Result<(PathBuf, Lock)> {
         self.ready()?;
         let checkout = self.ready()?.temp.path().join("checkout");
         let name: Name = APPLIANCE.parse().context("the appliance's name")?;
         let asked = Sources::load(&checkout, &name, Channel::Development)?.request()?;
         let mut request = asked.clone();
         request.suites = suites.iter().map(|s| (*s).to_owned()).collect();
-        request.image.extend(extra.iter().map(|s| (*s).to_owned()));
+        let packages = extra.packages.iter().map(|s| (*s).to_owned());
+        request.image.extend(packages);
         let mut lock = if request == asked {
             self.ready()?.lock.clone()
         } else {
@@ -230,7 +235,11 @@ impl Workshop {
         let ready = self.ready()?;
         ready.empty_cache(&pool)?;
         lock.write(&checkout.join(format!("appliances/{APPLIANCE}.lock")))?;
+        let overlay = checkout.join("overlays/base/overlay.toml");
+        let text = fs::read_to_string(&overlay).context("reading an overlay")?;
+        fs::write(&overlay, format!("{text}{}", extra.declared())).context("writing an overlay")?;
         let built = ready.build();
+        fs::write(&overlay, text).context("writing an overlay")?;
         ready
             .lock
             .write(&checkout.join(format!("appliances/{APPLIANCE}.lock")))?;
@@ -255,6 +264,15 @@ impl Workshop {
         let ready = self.ready()?;
         ready.build()?;
         newest_root(&ready.cache_dir())?.context("a build left no root filesystem in its cache")
+    }
+}
+
+impl Extra {
+    /// The groups, as an overlay says them.
+    fn declared(&self) -> String {
+        let group =
+            |(name, gid): &(&str, u32)| format!("\n[[group]]\nname = \"{name}\"\ngid = {gid}\n");
+        self.groups.iter().map(group).collect()
     }
 }
 

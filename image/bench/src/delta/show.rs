@@ -24,9 +24,6 @@ impl fmt::Display for Figures {
         for pair in &self.pairs {
             write!(f, "{pair}")?;
         }
-        for skipped in &self.skipped {
-            writeln!(f, "   SKIP {skipped}")?;
-        }
         Ok(())
     }
 }
