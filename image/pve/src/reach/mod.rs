@@ -22,11 +22,10 @@ use crate::compile::Compiled;
 use crate::text::schema::{CT_NET, Invalid, VM_NET};
 use crate::text::{GuestConfig, Kind, Props, TextError};
 use judge::{Firewall, Packet};
-use parse::{Rule, Target};
 use parties::{Party, Place, parties};
 use ranges::bounds;
 
-pub use parse::{FwError, FwFile, Level, parse};
+pub use parse::{Action, FwError, FwFile, Level, Match, Rule, Scope, Target, Way, parse};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
