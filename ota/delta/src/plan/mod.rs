@@ -34,7 +34,8 @@ pub struct PlanOptions {
     pub threads: usize,
     /// What one request is worth in bytes: so much is fetched without need to save one.
     pub gap_bytes: u64,
-    /// Requests to stay below when that is cheap.
+    /// Requests of the root to stay below when that is cheap. An update may make 200: some are for its documents, the
+    /// index and the UKI.
     pub requests: u64,
     /// How cheap: thousandths of the download that may be wasted for it.
     pub waste_permille: u64,
@@ -50,7 +51,7 @@ impl Default for PlanOptions {
             threads: 4,
             // A request's headers, both ways, and a little for the time of a round trip.
             gap_bytes: 4 * 1024,
-            requests: 200,
+            requests: 190,
             waste_permille: 50,
             ignore_local: false,
         }

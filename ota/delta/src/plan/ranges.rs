@@ -50,6 +50,12 @@ struct Need {
     small: u64,
 }
 
+/// No larger gap is tried: it is more than any group has.
+const MAX_GAP: u64 = 1 << 30;
+
+/// How often the last doubling of the gap is halved.
+const HALVINGS: u32 = 8;
+
 /// Chooses frames for `needed` chunks: few enough requests when that wastes little, and else little waste.
 pub fn choose(index: &Index, needed: &Bits, options: &PlanOptions) -> Fetches {
     let groups: Vec<u32> = (0..index.groups.len())
@@ -66,23 +72,42 @@ pub fn choose(index: &Index, needed: &Bits, options: &PlanOptions) -> Fetches {
     let full = join(index, needed, all_large, 0);
     let least = with_gap(index, needed, &groups, 0).bytes();
     let allowed = (least + least * options.waste_permille / 1000).min(full.bytes());
-    let mut best = None;
-    let mut gap = options.gap_bytes.max(1);
-    loop {
-        let fetches = with_gap(index, needed, &groups, gap);
-        if fetches.bytes() > allowed && best.is_some() {
-            break;
+    let fits = |fetches: &Fetches| fetches.bytes() <= allowed;
+    let few = |fetches: &Fetches| fetches.requests.len() as u64 <= options.requests;
+    // Below `low` the requests are too many or it is the least that is tried; from `high` on they are few enough, or
+    // too much is wasted.
+    let mut low = options.gap_bytes.max(1);
+    let mut best = with_gap(index, needed, &groups, low);
+    let mut high = low;
+    let mut reached = few(&best);
+    while !reached && high <= MAX_GAP {
+        (low, high) = (high, high * 2);
+        let fetches = with_gap(index, needed, &groups, high);
+        reached = few(&fetches) || !fits(&fetches);
+        if fits(&fetches) {
+            best = fetches;
         }
-        let enough = fetches.requests.len() as u64 <= options.requests;
-        best = Some(fetches);
-        if enough || gap > 1 << 30 {
-            break;
-        }
-        gap *= 2;
     }
-    match best {
-        Some(best) if best.bytes() <= full.bytes() => best,
-        _ => full,
+    // Doubling is coarse: the last step may waste more than it has to, or more than it may.
+    for _ in 0..HALVINGS {
+        let middle = low + (high - low) / 2;
+        if !reached || middle == low {
+            break;
+        }
+        let fetches = with_gap(index, needed, &groups, middle);
+        if few(&fetches) || !fits(&fetches) {
+            high = middle;
+        } else {
+            low = middle;
+        }
+        if fits(&fetches) && (few(&fetches) || !few(&best)) {
+            best = fetches;
+        }
+    }
+    if best.bytes() <= full.bytes() {
+        best
+    } else {
+        full
     }
 }
 
