@@ -55,8 +55,8 @@ impl Clock {
         }
     }
 
-    /// Judges a manifest's expiry.
-    pub(crate) fn judge(&self, expires: Option<Timestamp>) -> Result<ExpiryCheck, VerifyError> {
+    /// Judges an expiry. Fails when it has certainly passed.
+    pub fn judge(&self, expires: Option<Timestamp>) -> Result<ExpiryCheck, VerifyError> {
         if let Some((expires, now)) = expires.and_then(|e| Some((e, self.past(e)?))) {
             return Err(VerifyError::Expired { expires, now });
         }

@@ -18,6 +18,8 @@ mod trust;
 
 use std::ops::Range;
 
+use roamcore_ota::Timestamp;
+
 use crate::facts::{Evidence, Facts, Target};
 use crate::record::Memory;
 
@@ -232,7 +234,8 @@ pub trait Device {
 
     /// Judges the expiry again, carries the settings over, snapshots state, and writes the counted entry. Also arms again
     /// after an interrupted trial.
-    fn arm(&mut self, target: &Target) -> Result<(), DeviceError>;
+    /// `passed` is a time that has certainly passed, from the record.
+    fn arm(&mut self, target: &Target, passed: Option<Timestamp>) -> Result<(), DeviceError>;
 
     /// Puts back the state that was copied when `target` was armed, if its trial ever ran: what a newer release made of it,
     /// this one may not understand.

@@ -82,9 +82,9 @@ impl Hands<'_> {
                 Ok(Done::Judged(Box::new(Judgement::Wanted(target))))
             }
             Work::Write { source, target, .. } => self.write(source, target),
-            Work::Arm { target, .. } => {
+            Work::Arm { target, passed, .. } => {
                 self.guard()?;
-                self.device.arm(target)?;
+                self.device.arm(target, *passed)?;
                 Ok(Done::Armed)
             }
             Work::Reboot { destination, .. } => self.reboot(*destination),

@@ -3,6 +3,8 @@
 //! Owns: the types between the pure engine and whoever executes. Never does: I/O. Invariant: at most one piece of work runs;
 //! a result names the work it belongs to, so that a late one is recognised and dropped.
 
+use roamcore_ota::Timestamp;
+
 use crate::device::{Destination, DeviceError, Judgement, PlanFacts, Progress};
 use crate::facts::{Evidence, Facts, Target};
 use crate::policy::Limits;
@@ -42,6 +44,8 @@ pub enum Work {
         target: Target,
         /// How often before.
         rearms: u32,
+        /// A time that has certainly passed.
+        passed: Option<Timestamp>,
     },
     /// Reboot.
     Reboot {

@@ -556,6 +556,33 @@ fn what_a_failed_trial_made_of_the_state_is_undone() {
     assert_eq!((text().as_str(), copy.exists()), ("later", false));
 }
 
+/// The clock may have been turned back since, the record knows a later time; and the documents may be lost.
+#[test]
+fn what_expired_is_not_armed() {
+    let set = Set::new();
+    let bench = set.bench();
+    let (mut runner, effects) = set.runner(&bench, 1);
+    runner.run(effects, &bench);
+    let effects = runner.install(&set.place(2));
+    runner.run(effects, &bench);
+    let target = runner.phase().target().unwrap().clone();
+    let at = |text: &str| Some(text.parse::<roamcore_ota::Timestamp>().unwrap());
+    let (before, after) = (at("2097-12-31T00:00:00Z"), at("2098-01-02T00:00:00Z"));
+    let documents = bench.dir.join("var/documents");
+    for lost in [false, true] {
+        if lost {
+            fs::remove_dir_all(documents.join(target.manifest.to_string())).unwrap();
+        }
+        let untouched = bench.untouchable();
+        let error = runner.device.arm(&target, after).unwrap_err();
+        assert_eq!(error.trouble, Trouble::Final, "{lost} {}", error.reason);
+        assert!(error.reason.contains("expired"), "{lost} {}", error.reason);
+        assert_eq!(bench.untouchable(), untouched);
+        runner.device.arm(&target, before).unwrap();
+        runner.device.arm(&target, None).unwrap();
+    }
+}
+
 /// What a watchdog or a kernel's dump says is about the boot before: a try, but not what ended before the first one.
 #[test]
 fn a_crash_is_blamed_on_a_try_only() {

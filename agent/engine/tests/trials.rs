@@ -296,6 +296,7 @@ fn work_that_would_destroy_the_way_back_is_refused() {
             job,
             target: target.clone(),
             rearms: 0,
+            passed: None,
         },
         Work::Clear { job },
         Work::RollBack { job, target },

@@ -216,7 +216,7 @@ impl Device for Hands {
         Ok(())
     }
 
-    fn arm(&mut self, _: &Target) -> Result<(), DeviceError> {
+    fn arm(&mut self, _: &Target, _: Option<roamcore_ota::Timestamp>) -> Result<(), DeviceError> {
         self.0
             .disk(|disk| disk.facts.idle.entry = Entry::Counted { left: 3, done: 0 });
         Ok(())

@@ -184,6 +184,26 @@ impl SlotDevice {
         }
     }
 
+    /// Before it is armed: the clock may have been set since it was accepted, and time has passed. When the documents
+    /// that were kept are lost, the expiry that was noted from them still counts.
+    fn judge_again(&self, target: &Target, passed: Option<Timestamp>) -> Result<(), DeviceError> {
+        if target.created.is_none() {
+            // The release that ran before: no documents came with the wish to have it back.
+            return Ok(());
+        }
+        let now = self.surroundings.clock();
+        match self.documents.judged(&target.manifest) {
+            Ok(judged) => self.trust.still_valid(&judged, passed, now),
+            Err(error) => {
+                log::error(format!(
+                    "{}; judged by what was noted when they were accepted",
+                    error.reason
+                ));
+                self.trust.not_expired(target, passed, now)
+            }
+        }
+    }
+
     /// The UKI that a slot's entry notes, or that was just installed.
     fn uki_digest(&self, target: &Target) -> Result<Digest, DeviceError> {
         if let Ok(update) = self.documents.update(&target.manifest) {
@@ -334,11 +354,8 @@ impl Device for SlotDevice {
         self.fill_uki(target, payload, watch)
     }
 
-    fn arm(&mut self, target: &Target) -> Result<(), DeviceError> {
-        if let Ok(judged) = self.documents.judged(&target.manifest) {
-            self.trust
-                .still_valid(&judged, target, self.surroundings.clock())?;
-        }
+    fn arm(&mut self, target: &Target, passed: Option<Timestamp>) -> Result<(), DeviceError> {
+        self.judge_again(target, passed)?;
         let facts = self.slots.facts().map_err(|error| slot_error(&error))?;
         let tried = matches!(facts.idle.entry, EntryState::Counted { done, .. } if done > 0);
         let idle = self.idle()?;

@@ -96,10 +96,10 @@ impl Trust {
         }
     }
 
-    fn clock(&self, memory: &Memory, now: Option<Timestamp>) -> Clock {
+    fn clock(&self, passed: Option<Timestamp>, now: Option<Timestamp>) -> Clock {
         Clock {
             now,
-            passed: memory.passed.max(self.identity.made),
+            passed: passed.max(self.identity.made),
         }
     }
 
@@ -136,7 +136,7 @@ impl Trust {
             running: circumstances.running,
             floors: floors.clone(),
             slot_bytes: circumstances.slot_bytes,
-            clock: self.clock(memory, circumstances.now),
+            clock: self.clock(memory.passed, circumstances.now),
         };
         let judgement = judge(&documents, &roles, &device);
         if let Some(newer) = judgement
@@ -164,11 +164,11 @@ impl Trust {
             .map_err(|error| DeviceError::new(Trouble::Passing, chain(&error)))
     }
 
-    /// Judged again right before arming: the clock may have been set since, and time has passed.
+    /// Judged again right before arming, with all documents.
     pub(super) fn still_valid(
         &self,
         judged: &Judged,
-        target: &Target,
+        passed: Option<Timestamp>,
         now: Option<Timestamp>,
     ) -> Result<(), DeviceError> {
         let roles = self.roles()?;
@@ -177,15 +177,25 @@ impl Trust {
             signatures: &judged.signatures,
             roles: &judged.roles,
         };
-        let clock = Clock {
-            now,
-            passed: target.created.max(self.identity.made),
-        };
+        let clock = self.clock(passed, now);
         let update =
             authenticate(&documents, &roles, &clock).map_err(|refusal| refused(&refusal))?;
         update
             .check_validity(&clock)
             .map_err(|refusal| refused(&refusal))?;
+        Ok(())
+    }
+
+    /// The same, without the documents: only the expiry of the update itself was noted.
+    pub(super) fn not_expired(
+        &self,
+        target: &Target,
+        passed: Option<Timestamp>,
+        now: Option<Timestamp>,
+    ) -> Result<(), DeviceError> {
+        self.clock(passed, now)
+            .judge(target.expires)
+            .map_err(|error| refused(&error.into()))?;
         Ok(())
     }
 }

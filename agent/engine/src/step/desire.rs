@@ -147,6 +147,7 @@ impl Turn<'_> {
                 job: job.id,
                 target: target.clone(),
                 rearms: *rearms,
+                passed: self.record.memory.passed,
             }),
             Phase::Armed { job, .. } => {
                 self.session.conditions.may_reboot.then_some(Work::Reboot {

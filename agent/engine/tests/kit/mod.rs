@@ -193,7 +193,7 @@ impl Made {
             minimum_agent: "0.1.0".parse().unwrap(),
             channel: Channel::Development,
             created: time("2025-06-01T00:00:00Z"),
-            expires: None,
+            expires: Some(time("2098-01-01T00:00:00Z")),
             release_sha256: Digest::of(b"release"),
             root: RootImage {
                 size: self.root.len() as u64,

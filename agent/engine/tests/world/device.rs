@@ -8,6 +8,7 @@ use roamcore_engine::{
     Destination, Device, DeviceError, Entry, Evidence, Facts, Judgement, Payload, PlanFacts, Sink,
     Source, Sources, Stage, Target, Trouble, Watch,
 };
+use roamcore_ota::Timestamp;
 
 use super::releases::{FRAME, FRAMES, Fate, frame, target};
 use super::{Core, Shared};
@@ -214,7 +215,7 @@ impl Device for FakeDevice {
         })
     }
 
-    fn arm(&mut self, target: &Target) -> Result<(), DeviceError> {
+    fn arm(&mut self, target: &Target, _: Option<Timestamp>) -> Result<(), DeviceError> {
         let number = target.release.sequence;
         self.step("arm", |core| {
             Self::idle_only(core, "arm");
