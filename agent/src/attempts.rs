@@ -70,6 +70,17 @@ pub struct Attempts {
     pub failure: Option<Failure>,
 }
 
+impl Attempts {
+    /// The boot whose journal says why the trial failed: the one in which that was found, else the last. A boot after the
+    /// failure only leads back.
+    pub fn telling_boot(&self) -> Option<&Boot> {
+        let failed = self.failure.as_ref().map(|failure| failure.tries_done);
+        let mut newest = self.boots.iter().rev();
+        let found = newest.clone().find(|boot| Some(boot.tries_done) == failed);
+        found.or_else(|| newest.next())
+    }
+}
+
 /// Why the record could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AttemptsError {
@@ -237,9 +248,14 @@ mod tests {
         assert!(failed_boot(&roots, "gate: x.service").unwrap());
         assert!(failed_boot(&roots, "later").unwrap());
         started(&roots, &state, &trial(Slot::B, 2)).unwrap();
-        let record = load(&state).unwrap().unwrap();
+        let mut record = load(&state).unwrap().unwrap();
         assert_eq!(record.boots.len(), 2);
         assert_eq!(record.boots[0].boot_id, "b1");
+        // The first one failed, the second only led back.
+        assert_eq!(record.telling_boot(), Some(&record.boots[0]));
+        let failure = record.failure.take();
+        assert_eq!(record.telling_boot(), Some(&record.boots[1]));
+        record.failure = failure;
         assert_eq!(record.failure.unwrap().why, "gate: x.service");
         clear(&state).unwrap();
         clear(&state).unwrap();

@@ -19,17 +19,17 @@ const LINES: usize = 30;
 const LAST: usize = 10;
 /// Lines at the end in which those are looked for: a resolver without a network says the same for minutes.
 const END: usize = 400;
+/// PID 1 on an orderly way down. What follows is the same at each, and says nothing about what led to it.
+const WAY_DOWN: &str = " systemd[1]: Shutting down.";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A dump of the kernel's log.
 const DUMP: u64 = 256 * 1024;
 /// Dumps of one crash are a dozen parts.
 const MOST_DUMPS: usize = 64;
 
-pub(super) fn collect(places: &Places, system: &dyn System, boots: &[String]) -> Evidence {
+pub(super) fn collect(places: &Places, system: &dyn System, boot: Option<&str>) -> Evidence {
     Evidence {
-        journal: boots
-            .last()
-            .map_or_else(Vec::new, |boot| journal(system, boot)),
+        journal: boot.map_or_else(Vec::new, |boot| journal(system, boot)),
         pstore: pstore(places, system),
         detectors: watchdogs(places),
     }
@@ -61,7 +61,10 @@ fn journal(system: &dyn System, boot: &str) -> Vec<String> {
     };
     let errors = format!("--lines={}", LINES - LAST);
     let mut lines = ask(&["--priority=err", &errors]);
-    let end = ask(&[&format!("--lines={END}")]);
+    let mut end = ask(&[&format!("--lines={END}")]);
+    if let Some(at) = end.iter().rposition(|line| line.ends_with(WAY_DOWN)) {
+        end.truncate(at + 1);
+    }
     let new: Vec<String> = distinct_end(&end)
         .filter(|line| !lines.contains(line))
         .collect();
@@ -172,7 +175,9 @@ mod tests {
             assert_eq!((program, arguments[0]), ("journalctl", boot));
             let text = match arguments.contains(&"--priority=err") {
                 true => "[1] x.service: Failed\n[3] both\n",
-                false => "[2] info\n[3] both\n",
+                false => {
+                    "[2] info\n[3] both\n[4] h systemd[1]: Shutting down.\n[5] h systemd-shutdown[1]: Syncing\n"
+                }
             };
             Ok(Output {
                 success: true,
@@ -194,25 +199,20 @@ mod tests {
     }
 
     #[test]
-    fn the_last_boot_speaks() {
+    fn the_boot_speaks_until_its_way_down() {
         let dir = tempfile::tempdir().unwrap();
         let places = Places::below(dir.path());
-        let boots = [
-            "f1".to_owned(),
-            "01234567-89ab-cdef-0123-456789abcdef".to_owned(),
-        ];
-        let found = collect(&places, &Fake, &boots);
+        let boot = "01234567-89ab-cdef-0123-456789abcdef";
+        let found = collect(&places, &Fake, Some(boot));
+        let down = "[4] h systemd[1]: Shutting down.";
         assert_eq!(
             found.journal,
-            ["[1] x.service: Failed", "[3] both", "[2] info"]
+            ["[1] x.service: Failed", "[3] both", "[2] info", down]
         );
         assert!(found.pstore.is_empty() && found.detectors.is_empty());
-        assert!(collect(&places, &Fake, &[]).journal.is_empty());
-        assert!(
-            collect(&places, &Fake, &["--vacuum-size=1".to_owned()])
-                .journal
-                .is_empty()
-        );
+        for nothing in [None, Some("--vacuum-size=1")] {
+            assert!(collect(&places, &Fake, nothing).journal.is_empty());
+        }
     }
 
     #[test]
@@ -245,7 +245,7 @@ mod tests {
         let dump = archive.join("dmesg.txt");
         std::fs::write(&dump, text).unwrap();
         std::fs::write(archive.join("console.txt"), "other").unwrap();
-        let found = collect(&places, &Fake, &[]).pstore;
+        let found = collect(&places, &Fake, None).pstore;
         assert_eq!((found.len(), found[29].as_str()), (LINES, "<6>line 99"));
         let old = SystemTime::now() - Duration::from_secs(7200);
         std::fs::File::options()
@@ -254,7 +254,7 @@ mod tests {
             .unwrap()
             .set_modified(old)
             .unwrap();
-        assert!(collect(&places, &Fake, &[]).pstore.is_empty());
+        assert!(collect(&places, &Fake, None).pstore.is_empty());
     }
 
     #[test]
@@ -270,7 +270,7 @@ mod tests {
             std::fs::create_dir_all(&path).unwrap();
             std::fs::write(path.join("bootstatus"), status).unwrap();
         }
-        let found = collect(&places, &Fake, &[]).detectors;
+        let found = collect(&places, &Fake, None).detectors;
         assert_eq!(found, ["watchdog0 reset the machine (bootstatus 0x20)"]);
     }
 }

@@ -106,8 +106,8 @@ impl Surroundings for Machine {
         }
     }
 
-    fn evidence(&self, boots: &[String]) -> Evidence {
-        evidence::collect(&self.places, &Programs, boots)
+    fn evidence(&self, boot: Option<&str>) -> Evidence {
+        evidence::collect(&self.places, &Programs, boot)
     }
 
     fn snapshot(&mut self) -> Result<(), DeviceError> {

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use roamcore_agent::attempts::Attempts;
 use roamcore_agent::{fall_over, log};
 use roamcore_ota::{Digest, Running, Timestamp, Update};
 use roamcore_slots::{
@@ -29,8 +30,8 @@ pub trait Surroundings: Send {
     fn clock(&self) -> Option<Timestamp>;
     /// Asks for a reboot; [`Destination::Committed`] names the entry to take once.
     fn reboot(&mut self, destination: Destination, entry: Option<&str>) -> Result<(), DeviceError>;
-    /// What the journal of these boots (oldest first), pstore and the watchdog have left.
-    fn evidence(&self, boots: &[String]) -> Evidence;
+    /// What the journal of this boot, pstore and the watchdog have left.
+    fn evidence(&self, boot: Option<&str>) -> Evidence;
     /// Copies state that a trial may change, right before arming.
     fn snapshot(&mut self) -> Result<(), DeviceError>;
     /// Puts the copies back, after a trial that failed.
@@ -131,7 +132,7 @@ impl SlotDevice {
         if !after_a_try {
             return None;
         }
-        let evidence = self.surroundings.evidence(&[]);
+        let evidence = self.surroundings.evidence(None);
         let dump = |lines: Vec<String>| {
             let panic = lines.iter().find(|line| line.contains("panic"));
             let line = panic.or(lines.last())?;
@@ -404,20 +405,16 @@ impl Device for SlotDevice {
         let facts = self.slots.facts().map_err(|error| slot_error(&error))?;
         let attempts = facts.circumstances.attempts.as_ref();
         let attempts = attempts.filter(|attempts| attempts.slot == facts.idle.slot);
-        let boots: Vec<String> = attempts
-            .map(|attempts| attempts.boots.iter().map(|boot| boot.boot_id.clone()))
-            .into_iter()
-            .flatten()
-            .collect();
-        let mut evidence = self.surroundings.evidence(&boots);
+        let came_up = attempts.map_or(0, |attempts| attempts.boots.len());
+        let boot = attempts.and_then(Attempts::telling_boot);
+        let mut evidence = self.surroundings.evidence(boot.map(|b| b.boot_id.as_str()));
         if let Some(failure) = attempts.and_then(|attempts| attempts.failure.as_ref()) {
             let noted = format!("noted by try {}: {}", failure.tries_done, failure.why);
             evidence.detectors.insert(0, noted);
         }
         if let EntryState::Counted { left, done, .. } = facts.idle.entry {
             evidence.detectors.push(format!(
-                "boot loader: {done} tries used, {left} left; {} of them came as far as the state partition",
-                boots.len()
+                "boot loader: {done} tries used, {left} left; {came_up} of them came as far as the state partition"
             ));
         }
         Ok(evidence)

@@ -465,7 +465,7 @@ impl Surroundings for Stub {
         Ok(())
     }
 
-    fn evidence(&self, _: &[String]) -> Evidence {
+    fn evidence(&self, _: Option<&str>) -> Evidence {
         self.left.clone()
     }
 
