@@ -43,6 +43,16 @@ pub fn seen(directory: &Path) -> bool {
         })
 }
 
+/// How many boots in this console log bear the sign: a machine that is reset goes on, and those boots count for nobody.
+pub fn boots(console: &Path) -> usize {
+    /// The firmware's words before each.
+    const BOOT: &str = "BdsDxe: starting ";
+    let log = std::fs::read(console).unwrap_or_default();
+    let text = String::from_utf8_lossy(&log);
+    let bears = |boot: &&str| SIGNS.iter().any(|sign| boot.contains(sign));
+    text.split(BOOT).filter(bears).count()
+}
+
 /// Puts every thread of the process before others. Who may not do so runs as before: this is a favour, not a need.
 pub fn favour(process: u32) {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else {
@@ -78,5 +88,15 @@ mod tests {
         std::fs::write(logs.path().join("2-trial-console.log"), &panic).unwrap();
         assert!(seen(logs.path()));
         assert!(!seen(&logs.path().join("missing")));
+        let console = logs.path().join("2-trial-console.log");
+        assert_eq!(boots(&console), 1);
+        let boot = "BdsDxe: starting Boot0001\r\n";
+        let oops = SIGNS[1];
+        std::fs::write(
+            &console,
+            format!("{boot}{panic}{boot}login:{boot}{oops}{oops}"),
+        )
+        .unwrap();
+        assert_eq!(boots(&console), 2);
     }
 }
