@@ -76,8 +76,8 @@ pub const POWER: Test = Test {
 const USED_UP: &str = "used up";
 /// What it is told when no try came beyond the initrd ...
 const NEVER_CAME_UP: &str = "0 of them came as far as the state partition";
-/// ... and a line of the journal when one did.
-const JOURNAL: &str = " systemd[1]: ";
+/// ... and lines of the journal when one did: time, host name, program. Whose they are depends on what hung.
+const JOURNAL: &str = "] roamcore ";
 /// What neither firmware nor boot loader say: a kernel's message, whichever comes through `quiet` first.
 const KERNEL: &str = r"\[ +\d+\.\d{6}\] ";
 /// KiB the service may need for an update, of any size.
