@@ -34,6 +34,7 @@ pub const ALL: &[Test] = &[
     update::TEST,
     update::faults::ROLLBACK,
     update::faults::SLOT,
+    update::faults::INITRD,
     update::faults::TRIAL,
     update::faults::FROZEN,
     update::faults::POWER,

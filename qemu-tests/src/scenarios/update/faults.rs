@@ -45,10 +45,19 @@ pub const SLOT: Test = Test {
     run: slot,
 };
 
-/// The row of releases that hang or die.
+/// The row of a release that never comes as far as the state partition.
+pub const INITRD: Test = Test {
+    name: "faults-initrd",
+    proves: "a release whose initrd hangs ends on the old slot, and the server is told why",
+    group: Group::All,
+    needs: MORE,
+    run: initrd,
+};
+
+/// The row of releases that hang or die later.
 pub const TRIAL: Test = Test {
     name: "faults-trial",
-    proves: "a release that hangs or dies, wherever, ends on the old slot, and the server is told why",
+    proves: "a release whose gate hangs or whose service dies ends on the old slot, and the server is told why",
     group: Group::All,
     needs: MORE,
     run: trial,
@@ -143,24 +152,32 @@ fn slot(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
     Ok(proofs)
 }
 
+fn initrd(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
+    let mut road = Road::begin(ctx, Kind::Embedded)?;
+    let bad = Bad {
+        what: "the initrd hangs",
+        version: "0.3.5",
+        sequence: 35,
+        change: changes::hanging_initrd,
+        why: &[USED_UP, NEVER_CAME_UP],
+        resets: TRIES,
+    };
+    let proof = fails(&mut road, ctx, &bad)?;
+    road.guest.discard();
+    Ok(vec![proof])
+}
+
 fn trial(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
     let mut road = Road::begin(ctx, Kind::Embedded)?;
     let bad = [
-        Bad {
-            what: "the initrd hangs",
-            version: "0.3.5",
-            sequence: 35,
-            change: changes::hanging_initrd,
-            why: &[USED_UP, NEVER_CAME_UP],
-            resets: TRIES,
-        },
         Bad {
             what: "the health gate hangs",
             version: "0.3.7",
             sequence: 37,
             change: changes::hanging_gate,
             why: &["deadline", JOURNAL],
-            resets: 1,
+            // The timer reboots into the next try, whose service leads back.
+            resets: 2,
         },
         Bad {
             what: "the update service dies again and again",
@@ -168,7 +185,8 @@ fn trial(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
             sequence: 38,
             change: changes::agent_dies,
             why: &["roamcore-health", JOURNAL],
-            resets: 1,
+            // Nobody leads back: the gate ends each try.
+            resets: TRIES,
         },
     ];
     let mut proofs = Vec::new();
