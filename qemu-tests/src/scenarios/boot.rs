@@ -141,8 +141,16 @@ fn check_taken_journal(disk: &Overlay) -> anyhow::Result<String> {
             "{lines} lines of journal were read from the disk, and none has `{wanted}`"
         );
     }
+    // Before that nothing would end a system whose PID 1 stands still.
+    let fed = journal.find("Using hardware watchdog");
+    let root = journal.find("Switching root");
+    ensure!(
+        fed.zip(root).is_some_and(|(fed, root)| fed < root),
+        "the journal does not have the hardware watchdog in the initrd: fed at {fed:?}, the root at {root:?} of it"
+    );
     Ok(format!(
-        "the first boot's journal, {lines} lines, is read from the disk without the guest"
+        "the first boot's journal, {lines} lines, is read from the disk without the guest; the watchdog is fed from the \
+         initrd on"
     ))
 }
 
