@@ -74,8 +74,8 @@ pub fn choose(index: &Index, needed: &Bits, options: &PlanOptions) -> Fetches {
     let allowed = (least + least * options.waste_permille / 1000).min(full.bytes());
     let fits = |fetches: &Fetches| fetches.bytes() <= allowed;
     let few = |fetches: &Fetches| fetches.requests.len() as u64 <= options.requests;
-    // Below `low` the requests are too many or it is the least that is tried; from `high` on they are few enough, or
-    // too much is wasted.
+    // With `low` the requests are too many, or it is the least that is tried; once `reached`, with `high` they are few
+    // enough or too much is wasted.
     let mut low = options.gap_bytes.max(1);
     let mut best = with_gap(index, needed, &groups, low);
     let mut high = low;
