@@ -49,7 +49,7 @@ pub enum FsckError {
     Run(#[from] IoAt),
     /// The check failed.
     #[error(
-        "state file system on {device} is damaged beyond e2fsck -y ({status}); a factory reset makes a new one"
+        "state file system on {device} is damaged beyond e2fsck -y ({status}); write the factory image anew"
     )]
     Beyond {
         /// Device.

@@ -26,7 +26,7 @@ pub enum MachineIdError {
     Io(#[from] IoAt),
     /// The stored id is malformed.
     #[error(
-        "{path} holds {seen:?}, not 32 lower-case hex digits and a newline; restore it or do a factory reset, \
+        "{path} holds {seen:?}, not 32 lower-case hex digits and a newline; restore it or write the factory image anew, \
          a new id is not made by itself"
     )]
     Malformed {

@@ -115,7 +115,7 @@ impl Hands<'_> {
         if facts.running.entry != Entry::Committed {
             let reason = format!(
                 "{} runs without a committed boot entry (it is {:?}); {} is not touched, because there would be \
-                 nothing to go back to. Restore the entry from the other slot or by factory reset",
+                 nothing to go back to. Restore the entry (docs/update.md has it), or write the factory image anew",
                 facts.running.slot, facts.running.entry, facts.idle.slot
             );
             return Err(DeviceError::new(Trouble::Final, reason));

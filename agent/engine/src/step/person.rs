@@ -61,7 +61,9 @@ impl Turn<'_> {
         let idle = &self.session.facts.idle;
         if idle.root_hash.is_none() || idle.entry == Entry::Absent && !idle.uki {
             let slot = idle.slot;
-            self.refuse(format!("{slot} holds nothing that could be booted"));
+            self.refuse(format!(
+                "{slot} holds nothing that could be booted; bring a release with `roamcore install FILE` or a deployment"
+            ));
             return;
         }
         let title = idle
@@ -97,7 +99,7 @@ impl Turn<'_> {
                 Reply::Accepted
             }
             phase => Reply::Refused(format!(
-                "nothing waits for a confirmation, the engine is {}",
+                "nothing waits for a confirmation, the engine is {}; see `roamcore status`",
                 phase.name()
             )),
         };
@@ -141,7 +143,7 @@ impl Turn<'_> {
                 self.reply(Reply::Accepted);
             }
             phase => self.refuse(format!(
-                "nothing waits for a confirmation, the engine is {}",
+                "nothing waits for a confirmation, the engine is {}; see `roamcore status`",
                 phase.name()
             )),
         }
@@ -172,7 +174,7 @@ impl Turn<'_> {
                 self.reply(Reply::Accepted);
             }
             Phase::Cancelling { .. } => self.reply(Reply::Accepted),
-            Phase::Idle => self.refuse("nothing to cancel"),
+            Phase::Idle => self.refuse("nothing to cancel: no update goes on; see `roamcore status`"),
             phase => self.refuse(format!(
                 "too late to cancel, the update is {}; `roamcore rollback` leads back during the trial",
                 phase.name()

@@ -1,7 +1,8 @@
 //! Our install: the delta crate's plan and apply into the slots crate's idle slot, on a disk that is a file.
 //!
-//! Owns: that disk, and a process of its own for every run. Never does: skip a step that a device does, except for the
-//! kernel image and the boot entry, which RAUC and dd do not write either.
+//! Owns: that disk, and a process of its own for every run. Never does: skip a step between plan and proof that a device
+//! does; the running slot is read too, and has nothing of use. What a device does besides: it judges documents, and writes
+//! kernel image and boot entry, which RAUC and dd do not write either.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,7 +17,7 @@ use roamcore_disk::gpt::{Gpt, Guid, Planned, layout};
 use roamcore_disk::verity::{RootHash, build, tree_size};
 use roamcore_image::command::Command;
 use roamcore_image::release::{FileAt, Parts};
-use roamcore_slots::{ImageFiles, RootSpec, Slot, Slots, Target};
+use roamcore_slots::{ImageFiles, Reader, RootSpec, Slot, Slots, Target};
 use serde::{Deserialize, Serialize};
 
 use super::{Run, wear};
@@ -95,8 +96,8 @@ impl Release {
         };
         let size = self.facts.size.next_multiple_of(MIB);
         let parts = [
-            planned("root-a", 2, MIB),
-            planned("verity-a", 3, MIB),
+            planned("root-a", 2, size),
+            planned("verity-a", 3, tree_size(size)?.next_multiple_of(MIB)),
             planned("root-b", 4, size),
             planned("verity-b", 5, tree_size(size)?.next_multiple_of(MIB)),
         ];
@@ -147,12 +148,19 @@ pub fn install(directory: &Path) -> Result<()> {
             )?))
         })
         .collect::<Result<_>>()?;
-    let plan = Plan::make(&index, None, &target, &PlanOptions::default(), &mut Quiet)?;
+    let running = Running(slots.running_root()?);
+    let plan = Plan::make(
+        &index,
+        Some(&running),
+        &target,
+        &PlanOptions::default(),
+        &mut Quiet,
+    )?;
     stage("plan");
     apply(
         &index,
         &plan,
-        None,
+        Some(&running),
         &target,
         &mut LocalParts::new(parts),
         &mut Quiet,
@@ -177,6 +185,19 @@ pub fn install(directory: &Path) -> Result<()> {
 
 fn millis(started: Instant) -> u64 {
     u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The running slot as the delta crate sees it.
+struct Running(Reader);
+
+impl ReadAt for Running {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buf, offset)
+    }
+
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
 }
 
 /// The idle slot as the delta crate sees it.
