@@ -159,7 +159,7 @@ impl fmt::Display for Figures {
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         writeln!(
             f,
-            "\n5. Full install of a root of {:.1} MiB into a slot with other content; {}",
+            "\n5. Full install of a root of {:.1} MiB into a slot with other content, beside a running one without use; {}",
             mib(self.image_bytes),
             self.rauc_version
         )?;
