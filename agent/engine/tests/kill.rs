@@ -1,6 +1,6 @@
 //! The engine ends, as if killed or by a power cut, at every boundary of every scenario, and at random moments again and again.
 //!
-//! It is dropped in this process, on a model of the disk that forgets what was not flushed. A test of the device's own code
+//! It is dropped in this process, on a model of the device. A test of the device's own code
 //! kills a real process.
 
 #![allow(
