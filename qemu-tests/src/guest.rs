@@ -17,6 +17,7 @@ use crate::machine::state::MachineState;
 use crate::machine::{Logs, Machine};
 use crate::serial::Pattern;
 use crate::shell::{Output, Shell};
+use crate::starved;
 
 /// Asks the image for the command channel.
 pub const CHANNEL: &str = "roamcore:console=ttyS1";
@@ -89,11 +90,13 @@ impl Guest {
             }
             match machine.console()?.wait_for("login:", deadline.at_most(1)) {
                 Ok(_) => break,
-                Err(Error::Timeout { tail, .. }) if deadline.passed() => {
+                Err(Error::Timeout { tail, .. })
+                    if deadline.passed() || starved::went_silent(machine.console()?.log()) =>
+                {
                     let what = format!("`{READY}` on ttyS1 or `login:` on ttyS0");
                     return Err(Error::Timeout {
                         what,
-                        seconds: deadline.seconds(),
+                        seconds: deadline.seconds() - deadline.left().as_secs(),
                         tail,
                     });
                 }
@@ -230,6 +233,13 @@ impl Guest {
                 eprintln!("  console log stays in {}: {error}", from.display());
             }
         }
+        let console = machine.console.as_ref().map(|console| console.log());
+        if console.is_some_and(starved::went_silent) {
+            match what_it_does(&mut machine) {
+                Ok(said) => keep(&logs.file(starved::PROCESSORS), said.as_bytes()),
+                Err(error) => eprintln!("  nothing of its processors: {error}"),
+            }
+        }
         let saved = machine
             .screenshot()
             .and_then(|picture| picture.save_png(&logs.file("screen.png")));
@@ -262,6 +272,24 @@ impl Guest {
         let said = self.shell.run(&mut machine.channel, command, within)?;
         Ok(said.bytes)
     }
+}
+
+/// What the processors of a silent machine do, at two moments, and what it says when they are interrupted.
+fn what_it_does(machine: &mut Machine) -> Result<String> {
+    const BETWEEN: Duration = Duration::from_secs(10);
+    let first = machine.processors()?;
+    std::thread::sleep(BETWEEN);
+    let second = machine.processors()?;
+    let log = machine.console()?.log().to_owned();
+    let said = std::fs::metadata(&log).map_or(0, |file| file.len() as usize);
+    machine.interrupt()?;
+    std::thread::sleep(BETWEEN);
+    let log = std::fs::read(&log).unwrap_or_default();
+    let after = String::from_utf8_lossy(log.get(said..).unwrap_or_default());
+    Ok(format!(
+        "{first}\n--- {} s later\n{second}\n--- said after an NMI\n{after}",
+        BETWEEN.as_secs()
+    ))
 }
 
 fn keep(path: &Path, bytes: &[u8]) {

@@ -183,6 +183,35 @@ impl Machine {
             .map(drop)
     }
 
+    /// Registers and interrupt controllers of all processors, as QEMU's monitor prints them.
+    pub fn processors(&mut self) -> Result<String> {
+        let mut said = String::new();
+        for question in [
+            "info registers -a",
+            "info lapic 0",
+            "info lapic 1",
+            "info pic",
+        ] {
+            let answer = self.qmp.execute(
+                "human-monitor-command",
+                json!({"command-line": question}),
+                Deadline::secs(QMP_SECONDS),
+            )?;
+            said.push_str(&format!(
+                "{question}\n{}\n",
+                answer.as_str().unwrap_or_default()
+            ));
+        }
+        Ok(said)
+    }
+
+    /// Gives all processors an interrupt that they cannot mask; Linux says so on its console.
+    pub fn interrupt(&mut self) -> Result<()> {
+        self.qmp
+            .execute("inject-nmi", json!({}), Deadline::secs(QMP_SECONDS))
+            .map(drop)
+    }
+
     /// What the screen shows.
     pub fn screenshot(&mut self) -> Result<Picture> {
         let ppm = self.logs.file("screen.ppm");

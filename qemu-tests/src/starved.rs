@@ -1,7 +1,7 @@
 //! Tells the emulator's own failure from the guest's.
 //!
-//! Owns: two signs that software emulation failed the guest, and the priority that makes them rare. Never does: excuse
-//! anything else. Invariant: a failure is only put down to the emulator when the guest's console says so.
+//! Owns: the signs that software emulation failed the guest, and the priority that makes them rare. Never does: excuse
+//! anything else. Invariant: a failure is only put down to the emulator when the guest's console bears one.
 //!
 //! Early in its start Linux waits some 50 ms, measured by the processor's counter, for five timer interrupts. The counter of an
 //! emulated processor runs with the host's; the interrupts come from another thread of QEMU. When the host keeps that
@@ -10,9 +10,15 @@
 //! Linux also changes its own code while it runs, with a breakpoint in the place meanwhile. An emulated processor whose
 //! thread was kept waiting may take the breakpoint after the kernel has forgotten the place, and the kernel knows of no other
 //! breakpoints. Hardware serialises there.
+//!
+//! And seldom (seen once in some thousand boots) the kernel says its first words and then nothing more, before it has run a
+//! program: nothing of an image but a kernel as Debian makes it has had a turn. That the emulator is to blame is a guess
+//! here; what the processors do is kept, to find out.
 
 use std::path::Path;
+use std::time::Duration;
 
+use regex_lite::Regex;
 use rustix::process::{Pid, setpriority_process};
 
 /// The kernel's words (arch/x86/kernel/apic/io_apic.c, `check_timer`; arch/x86/kernel/traps.c, `exc_int3`).
@@ -21,10 +27,21 @@ const SIGNS: [&str; 2] = [
     "Oops: int3: 0000",
 ];
 
+/// The firmware's words before each boot, and those of the kernel's first code.
+const BOOT: &str = "BdsDxe: starting ";
+const KERNEL: &str = "EFI stub: ";
+
+/// How long a kernel is silent before that counts. Between its words and its first program's are 15 s here, a minute on a busy
+/// host; its panic, and a watchdog once the first program has opened it, come sooner.
+const SILENCE: Duration = Duration::from_secs(150);
+
+/// End of the name of the file that keeps what the processors of a machine did that [`went_silent`].
+pub const PROCESSORS: &str = "processors.txt";
+
 /// Before compilers and tests that run beside it.
 const NICE: i32 = -10;
 
-/// Whether a console log in `directory` bears the sign.
+/// Whether the logs in `directory` bear a sign.
 pub fn seen(directory: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(directory) else {
         return false;
@@ -32,21 +49,41 @@ pub fn seen(directory: &Path) -> bool {
     entries
         .filter_map(Result::ok)
         .map(|entry| entry.path())
-        .filter(|path| {
-            path.file_name()
-                .is_some_and(|n| n.to_string_lossy().ends_with("console.log"))
+        .any(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.ends_with(PROCESSORS) {
+                return true;
+            }
+            name.ends_with("console.log")
+                && std::fs::read(&path).is_ok_and(|log| {
+                    let text = String::from_utf8_lossy(&log);
+                    SIGNS.iter().any(|sign| text.contains(sign))
+                })
         })
-        .filter_map(|path| std::fs::read(path).ok())
-        .any(|log| {
-            let text = String::from_utf8_lossy(&log);
-            SIGNS.iter().any(|sign| text.contains(sign))
-        })
+}
+
+/// Whether the machine that writes this console log is in a kernel that went silent before its first program, for
+/// [`SILENCE`] or longer.
+pub fn went_silent(console: &Path) -> bool {
+    let quiet = std::fs::metadata(console)
+        .and_then(|file| file.modified())
+        .is_ok_and(|said| said.elapsed().is_ok_and(|quiet| quiet >= SILENCE));
+    let log = || std::fs::read(console).unwrap_or_default();
+    quiet && ends_in_kernel(&String::from_utf8_lossy(&log()))
+}
+
+/// Whether the last boot in a console log has come as far as its kernel, and neither to a program nor to a panic.
+fn ends_in_kernel(log: &str) -> bool {
+    // Programs speak as `name[12]: ...`.
+    let Ok(further) = Regex::new(r"[\w-]\[\d+\]: |login:|Kernel panic") else {
+        return false;
+    };
+    let boot = log.rsplit_once(BOOT).map_or("", |(_, boot)| boot);
+    boot.contains(KERNEL) && !further.is_match(boot)
 }
 
 /// How many boots in this console log bear the sign: a machine that is reset goes on, and those boots count for nobody.
 pub fn boots(console: &Path) -> usize {
-    /// The firmware's words before each.
-    const BOOT: &str = "BdsDxe: starting ";
     let log = std::fs::read(console).unwrap_or_default();
     let text = String::from_utf8_lossy(&log);
     let bears = |boot: &&str| SIGNS.iter().any(|sign| boot.contains(sign));
@@ -98,5 +135,45 @@ mod tests {
         )
         .unwrap();
         assert_eq!(boots(&console), 2);
+    }
+
+    #[test]
+    fn a_kernel_without_a_program_is_told_from_what_came_further() {
+        let kernel = "BdsDxe: starting Boot0001\n[  1.9] EFI stub: Loaded initrd\n[  2.1] [  0.04] tsc: no PIT\n";
+        let program =
+            "[ 54.6] [ 22.7] roamcore-agent[222]: root-a on nvme0n1: /var and /etc are ready\n";
+        for (log, silent) in [
+            ("", false),
+            ("BdsDxe: starting Boot0001\n", false),
+            (kernel, true),
+            (&format!("{kernel}{program}"), false),
+            (&format!("{kernel}{program}{kernel}"), true),
+            (
+                &format!("{kernel}{kernel}Kernel panic - not syncing"),
+                false,
+            ),
+            (&format!("{kernel}RoamCore roamcore login: "), false),
+        ] {
+            assert_eq!(ends_in_kernel(log), silent, "{log}");
+        }
+    }
+
+    #[test]
+    fn silence_takes_its_time_and_is_a_sign_once_it_is_kept() {
+        let logs = tempfile::tempdir().unwrap();
+        let console = logs.path().join("1-trial-console.log");
+        assert!(!went_silent(&console));
+        std::fs::write(&console, format!("{BOOT}x\n{KERNEL}x\n")).unwrap();
+        assert!(!went_silent(&console));
+        let then = std::time::SystemTime::now() - SILENCE;
+        let file = std::fs::File::options()
+            .append(true)
+            .open(&console)
+            .unwrap();
+        file.set_modified(then).unwrap();
+        assert!(went_silent(&console));
+        assert!(!seen(logs.path()));
+        std::fs::write(logs.path().join("1-trial-processors.txt"), "").unwrap();
+        assert!(seen(logs.path()));
     }
 }

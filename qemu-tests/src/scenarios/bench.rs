@@ -149,6 +149,14 @@ pub fn rearm(
     })
 }
 
+/// Removes an entry; gives what it said.
+pub fn remove_entry(guest: &mut Guest, name: &str) -> anyhow::Result<String> {
+    with_esp(guest, |guest| {
+        let file = format!("{MOUNT}{ENTRIES}/{name}");
+        Ok(guest.ok(&format!("cat {file} && rm {file}"))?)
+    })
+}
+
 fn with_esp<T>(
     guest: &mut Guest,
     work: impl FnOnce(&mut Guest) -> anyhow::Result<T>,

@@ -15,7 +15,7 @@ use crate::fleet::Hurry;
 use crate::guest::Guest;
 use crate::registry::{Group, Need, Test};
 use crate::release::Change;
-use crate::scenarios::bench::{View, service_up};
+use crate::scenarios::bench::{View, remove_entry, service_up};
 use crate::serial::Pattern;
 use crate::starved;
 
@@ -204,6 +204,7 @@ fn power(ctx: &Ctx) -> anyhow::Result<Vec<String>> {
     let mut proofs = Vec::new();
     let (mut road, proof) = entry_lost(road, ctx)?;
     proofs.push(proof);
+    proofs.push(committed_entry_lost(&mut road, ctx)?);
     proofs.push(network_dead(&mut road, ctx)?);
     let (road, proof) = interrupted(road, ctx)?;
     proofs.push(proof);
@@ -481,6 +482,46 @@ fn entry_lost(mut road: Road, ctx: &Ctx) -> anyhow::Result<(Road, String)> {
             gone[0], before.slot, before.version
         ),
     ))
+}
+
+/// The entry of the running system is gone: the other slot is not touched, and what the manual says brings the entry back.
+/// The updates that follow show that it is as good as the one that was lost.
+fn committed_entry_lost(road: &mut Road, ctx: &Ctx) -> anyhow::Result<String> {
+    let before = road.settled()?;
+    let letter = before.slot.trim_start_matches("root-");
+    let name = format!("roamcore-{letter}.conf");
+    let lost = remove_entry(&mut road.guest, &name)?;
+    let offer = Offer::forced("0.3.13", 42, None);
+    let told = refused(road, ctx, &offer, "without a committed boot entry")?;
+    let number = lost
+        .lines()
+        .find_map(|line| line.strip_prefix("version "))
+        .with_context(|| format!("no version in {name}: {lost}"))?;
+    let commands = manual("without a committed boot entry")?
+        .replace("version N", &format!("version {}", number.trim()))
+        .replace("/roamcore/X/", &format!("/roamcore/{letter}/"))
+        .replace("roamcore-X.conf", &name);
+    road.guest.ok(&format!("set -e\n{commands}"))?;
+    service_up(&mut road.guest)?;
+    let after = road.settled()?;
+    ensure!(
+        after.entries == before.entries && after.slot == before.slot,
+        "by the manual's commands {before:?} became {after:?}"
+    );
+    Ok(format!(
+        "{name} is gone while it runs: {told}; the manual's commands brought it back"
+    ))
+}
+
+/// The commands that docs/update.md has below the words `heading`.
+fn manual(heading: &str) -> anyhow::Result<String> {
+    let page = include_str!("../../../../docs/update.md");
+    let below = page.split_once(heading).map(|(_, below)| below);
+    let block = below
+        .and_then(|below| below.split_once("```sh\n"))
+        .and_then(|(_, rest)| rest.split_once("```"));
+    let (commands, _) = block.with_context(|| format!("no commands for `{heading}`"))?;
+    Ok(commands.to_owned())
 }
 
 /// The network is gone when the trial begins: no reason to go back.
