@@ -79,7 +79,7 @@ pub fn run_one(ctx: &Ctx, test: &Test, out: &mut impl Write) -> Result<Report> {
         let first = reason.lines().next().unwrap_or_default();
         writeln!(
             out,
-            "  ~ {first}\n  ~ the emulator failed the guest, by the signs on its console; once more ({starved} of {AGAIN})"
+            "  ~ {first}\n  ~ its console bears a sign of the emulator, as the manual of these tests has it; once more ({starved} of {AGAIN})"
         )
         .map_err(say())?;
         ctx.again(starved)?;

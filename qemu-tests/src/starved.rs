@@ -11,9 +11,8 @@
 //! thread was kept waiting may take the breakpoint after the kernel has forgotten the place, and the kernel knows of no other
 //! breakpoints. Hardware serialises there.
 //!
-//! And seldom (seen once in some thousand boots) the kernel says its first words and then nothing more, before it has run a
-//! program: nothing of an image but a kernel as Debian makes it has had a turn. That the emulator is to blame is a guess
-//! here; what the processors do is kept, to find out.
+//! And seldom (seen once in some thousand boots) the kernel says its first words and then nothing more, before a program has
+//! said a word. That the emulator is to blame is a guess here; what the processors do is kept, to find out.
 
 use std::path::Path;
 use std::time::Duration;
